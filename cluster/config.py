@@ -1,0 +1,288 @@
+"""Settings: one YAML file for the whole application, each value also settable by environment variable.
+
+The environment wins over the file, the file over the defaults. `TAILORBIRD_PORT=9000` sets `port`;
+`TAILORBIRD_SESSIONS__SHARDS=4` sets `shards` of the section `sessions`. The file is named by `--config` or
+`TAILORBIRD_CONFIG`, otherwise `tailorbird.yaml` in the working directory is read when it exists.
+
+The sections `graph` and `generation` belong to those packages: here they are plain mappings, and each package checks
+its own with the model beside its code (`graph.config.GraphConfig`, `generation.config.GenerationConfig`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from cluster.errors import ConfigError
+
+ENV_PREFIX = "TAILORBIRD_"
+CONFIG_ENV = "TAILORBIRD_CONFIG"
+DEFAULT_FILE = "tailorbird.yaml"
+
+EVENT_TYPE_PATTERN = r"^[a-z0-9_]{1,64}$"
+
+
+class Section(BaseModel):
+    """A part of the settings: unknown keys are refused, values are immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EventsConfig(Section):
+    """What events mean and how long they are kept."""
+
+    weights: dict[str, float] = Field(
+        default={
+            "view": 0.3,
+            "click": 0.5,
+            "like": 1.0,
+            "dislike": -1.0,
+            "rating": 1.0,
+            "purchase": 1.5,
+            "add_to_cart": 0.8,
+            "share": 1.0,
+            "play": 0.6,
+            "impression": 0.0,
+            "dwell": 0.2,
+        }
+    )
+    """How much one event of a type tells of a person's taste. A type that is not listed weighs `default_weight`."""
+    default_weight: float = 0.3
+    """Weight of a type without an entry in `weights`."""
+    rating_scale: tuple[float, float] = (1.0, 5.0)
+    """Lowest and highest value of a `rating`; the middle is neutral, above is liking, below is dislike."""
+    max_ahead_s: float = Field(default=86_400.0, ge=0)
+    """An event whose timestamp is further in the future than this is rejected."""
+
+    @field_validator("weights")
+    @classmethod
+    def _names(cls, weights: dict[str, float]) -> dict[str, float]:
+        for name in weights:
+            if not re.match(EVENT_TYPE_PATTERN, name):
+                raise ValueError(f"event type {name!r} is not 1 to 64 of a-z, 0-9 and _")
+        return weights
+
+
+class StoreConfig(Section):
+    """The SQL store. Its address is the top-level `database_url`."""
+
+    pool_size: int = Field(default=4, ge=1)
+    """Connections per process, PostgreSQL only."""
+    busy_timeout_s: float = Field(default=30.0, gt=0)
+    """How long a statement waits for a locked database."""
+    feed_poll_s: float = Field(default=0.2, gt=0, le=10)
+    """How often the change feeds (catalogue, events accepted elsewhere) are read."""
+
+
+class SessionsConfig(Section):
+    """The pool of session shards."""
+
+    shards: int = Field(default=1, ge=1, le=1024)
+    """How many `SessionShard` actors there are. SQLite allows exactly one, since the shard is the file's only writer."""
+    max_events_per_user: int = Field(default=1000, ge=1)
+    """Older events of a person leave the session (never the store) beyond this number."""
+    memory_bytes_per_shard: int = Field(default=1 << 30, ge=1 << 20)
+    """Sessions that were not used for longest leave memory beyond this; they come back from the store on demand."""
+    max_batch: int = Field(default=512, ge=1)
+    """Requests that travel in one actor call at most."""
+    max_queue: int = Field(default=4096, ge=1)
+    """Requests that may wait for one shard in one process; more are answered 429."""
+    timeout_s: float = Field(default=5.0, gt=0)
+    """Deadline of one call to a shard when the request has none."""
+    num_cpus: float = Field(default=0.1, ge=0)
+    """CPU that one shard reserves in Ray."""
+
+
+class RecommenderConfig(Section):
+    """How ranking is bound into the application."""
+
+    binding: Literal["ingress", "deployment"] = "ingress"
+    """In the ingress replica, or as the Serve deployment `Recommender` with replicas of its own."""
+    min_replicas: int = Field(default=1, ge=1)
+    max_replicas: int = Field(default=2, ge=1)
+    num_cpus: float = Field(default=0.2, ge=0)
+    registry_poll_s: float = Field(default=1.0, gt=0)
+    """How often, give or take a fifth, the registry pointer is read."""
+    max_n: int = Field(default=500, ge=1)
+    """Longest list that may be asked for."""
+
+
+class IngressConfig(Section):
+    """The HTTP side."""
+
+    min_replicas: int = Field(default=1, ge=1)
+    max_replicas: int = Field(default=1, ge=1)
+    num_cpus: float = Field(default=0.2, ge=0)
+    max_body_bytes: int = Field(default=10_000_000, ge=1024)
+    """A longer request body is answered 413."""
+    max_concurrent: int = Field(default=512, ge=1)
+    """Requests in work in one replica; more are answered 429."""
+    timeout_s: float = Field(default=30.0, gt=0)
+    """Deadline of a request that names none."""
+
+
+class WriterConfig(Section):
+    """Replicas of the deployment `Writer`."""
+
+    min_replicas: int = Field(default=1, ge=0)
+    max_replicas: int = Field(default=1, ge=1)
+    target_ongoing: float = Field(default=8.0, gt=0)
+    """Texts in work per replica that autoscaling aims at."""
+    num_cpus: float = Field(default=0.4, ge=0)
+    num_gpus: float = Field(default=0.0, ge=0)
+
+
+class RayConfig(Section):
+    """The Ray that `tailorbird serve` starts. Ports that are not set are chosen among the free ones."""
+
+    temp_dir: str | None = None
+    """Ray's folder for sockets and logs; must be short. Default: a folder of /tmp named after the state directory."""
+    num_cpus: int | None = Field(default=None, ge=1)
+    """CPUs that Ray may plan with. Default: those of the machine."""
+    object_store_bytes: int = Field(default=512 << 20, ge=80 << 20)
+    dashboard_port: int | None = Field(default=None, ge=1024, le=65535)
+
+
+class Settings(BaseSettings):
+    """All settings. See the module for where they come from."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, env_ignore_empty=True
+    )
+
+    host: str = "127.0.0.1"
+    """Address that HTTP binds to."""
+    port: int = Field(default=8000, ge=1024, le=65535)
+    """Port of the HTTP API and the page."""
+    state_dir: Path = Path(".tailorbird")
+    """Everything that is kept on this machine: database, artifacts, models, keys."""
+    api_key: SecretStr | None = None
+    """The key that requests carry. Default: made at first start and kept in the state directory with mode 0600."""
+    database_url: str | None = None
+    """SQLAlchemy URL. Default: SQLite in the state directory."""
+    artifacts_url: str | None = None
+    """Where versions are published: a folder, `s3://...` or `gs://...`. Default: in the state directory."""
+    engine: str = "auto"
+    """Text engine: auto, bitsandbytes, ..."""
+    model: str = "demo"
+    """Language model: `demo`, a Hugging Face id, a local folder or a GGUF file."""
+    pseudonymise_key: SecretStr | None = None
+    """When set, user ids are stored as their HMAC under this key, never in the clear."""
+    tenant: str = "default"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    events: EventsConfig = EventsConfig()
+    store: StoreConfig = StoreConfig()
+    sessions: SessionsConfig = SessionsConfig()
+    recommender: RecommenderConfig = RecommenderConfig()
+    ingress: IngressConfig = IngressConfig()
+    writer: WriterConfig = WriterConfig()
+    ray: RayConfig = RayConfig()
+    graph: dict[str, Any] = {}
+    """Checked by `graph.config.GraphConfig`."""
+    generation: dict[str, Any] = {}
+    """Checked by `generation.config.GenerationConfig`."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment goes before the values given by `load_settings`, which come from the file."""
+        return env_settings, init_settings
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The database's SQLAlchemy URL, the default filled in."""
+        return self.database_url or f"sqlite:///{self.state_dir.resolve() / 'tailorbird.db'}"
+
+    @property
+    def resolved_artifacts_url(self) -> str:
+        """Where versions are published, the default filled in."""
+        return self.artifacts_url or str(self.state_dir.resolve() / "artifacts")
+
+    @property
+    def uses_sqlite(self) -> bool:
+        """Whether the store is an SQLite file, which has exactly one writer process."""
+        return self.resolved_database_url.startswith("sqlite")
+
+
+def load_settings(path: str | Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:
+    """Read the settings from a file and the environment.
+
+    Args:
+        path: the YAML file. Default: `TAILORBIRD_CONFIG`, then `tailorbird.yaml` in the working directory if it exists.
+        overrides: values that win over the file, but not over the environment.
+
+    Raises:
+        ConfigError: a setting is unknown or malformed, or the file cannot be read. The message names each.
+    """
+    _refuse_unknown_environment()
+    values = _read_file(path) | (overrides or {})
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        raise ConfigError(describe(error, "setting")) from None
+    except Exception as error:  # pydantic-settings wraps malformed JSON of the environment in its own errors
+        raise ConfigError(f"settings cannot be read: {error}") from None
+    if settings.uses_sqlite and settings.sessions.shards != 1:
+        raise ConfigError(
+            f"sessions.shards is {settings.sessions.shards} and the database is SQLite, which has exactly one writer: "
+            "use 1 shard, or a PostgreSQL URL as database_url"
+        )
+    return settings
+
+
+def describe(error: ValidationError, noun: str) -> str:
+    """Each fault of a validation error on a line: where, what was given, what is wrong."""
+    lines = []
+    for fault in error.errors(include_url=False):
+        where = ".".join(str(part) for part in fault["loc"]) or noun
+        if fault["type"] == "extra_forbidden":
+            lines.append(f"unknown {noun} {where!r}")
+        elif "key" in where:
+            lines.append(f"{noun} {where!r}: {fault['msg']}")
+        else:
+            lines.append(f"{noun} {where!r} is {fault.get('input')!r}: {fault['msg']}")
+    return "; ".join(lines)
+
+
+def _read_file(path: str | Path | None) -> dict[str, Any]:
+    named = path or os.environ.get(CONFIG_ENV)
+    file = Path(named) if named else Path(DEFAULT_FILE)
+    if not file.exists():
+        if named:
+            raise ConfigError(f"the settings file {str(file)!r} does not exist")
+        return {}
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"the settings file {str(file)!r} cannot be read: {error}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"the settings file {str(file)!r} holds a {type(values).__name__}, not a mapping")
+    return values
+
+
+def _refuse_unknown_environment() -> None:
+    known = {name.upper() for name in Settings.model_fields}
+    for name in sorted(os.environ):
+        if not name.startswith(ENV_PREFIX) or name == CONFIG_ENV:
+            continue
+        top = name.removeprefix(ENV_PREFIX).split("__", 1)[0]
+        if top not in known:
+            raise ConfigError(f"unknown setting {name!r} in the environment")
+
+
+__all__ = ["ConfigError", "Settings", "describe", "load_settings"]
