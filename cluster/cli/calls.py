@@ -1,0 +1,84 @@
+"""`tailorbird status`, `recommend` and `write`: the API from a terminal."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cluster.cli.options import ConfigOption, UrlOption, api_client, checked
+from cluster.config import load_settings
+from cluster.errors import UnavailableError
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+
+
+def status(config: ConfigOption = None, url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """Show what runs: address, model version, text engine, quantisation, weight memory, store."""
+    settings = load_settings(config)
+    with api_client(settings, url, timeout_s=10) as client:
+        ready = client.get("/healthz/ready")
+        models = checked(client.get("/v1/models")).json()
+    state: dict[str, Any] = {"url": str(client.base_url), "ready": ready.status_code == 200, **models["tailorbird"]}
+    if as_json:
+        typer.echo(json.dumps(state, indent=2))
+        return
+    table = Table(show_header=False, box=None)
+    for name, value in state.items():
+        table.add_row(name, f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value))
+    Console().print(table)
+
+
+def recommend(
+    user: Annotated[str, typer.Argument(help="The person's id. An unknown one gets what is popular.")],
+    n: Annotated[int, typer.Option("--n", "-n", min=1, max=500, help="Length of the list.")] = 10,
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the list of a person, with the reasons."""
+    settings = load_settings(config)
+    with api_client(settings, url) as client:
+        body = {"user_id": user, "n": n, "include": ["title", "attributes", "categories"]}
+        answer = checked(client.post("/v1/recommendations", json=body)).json()
+    if as_json:
+        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        return
+    table = Table("item", "title", "score", "source", "because")
+    for entry in answer["items"]:
+        first = entry["reasons"][0] if entry["reasons"] else {}
+        because = " ".join(str(first[key]) for key in ("kind", "item_id") if first.get(key))
+        item = entry.get("item") or {}
+        table.add_row(entry["item_id"], item.get("title", ""), f"{entry['score']:.3f}", entry["source"], because)
+    console = Console()
+    console.print(table)
+    console.print(f"model version {answer['model_version']}", highlight=False)
+
+
+def write(
+    user: Annotated[str, typer.Argument(help="The person's id.")],
+    item: Annotated[str, typer.Argument(help="The item's id.")],
+    kind: Annotated[str, typer.Option("--kind", "-k", help="pitch or reason.")] = "pitch",
+    config: ConfigOption = None,
+    url: UrlOption = None,
+) -> None:
+    """Write a text about an item for a person, clause by clause as it is checked."""
+    settings = load_settings(config)
+    body = {"kind": kind, "user_id": user, "item_id": item, "stream": True}
+    event = ""
+    with api_client(settings, url) as client, client.stream("POST", "/v1/content", json=body) as stream:
+        checked(stream)
+        for line in stream.iter_lines():
+            if line.startswith("event:"):
+                event = line.removeprefix("event:").strip()
+            elif line.startswith("data:"):
+                data = json.loads(line.removeprefix("data:"))
+                if event == "text":
+                    typer.echo(data["text"], nl=False)
+                elif event == "done":
+                    typer.echo(f"\n[{data['source']} by {data['model']}]", err=True)
+                elif event == "error":
+                    raise UnavailableError(data.get("detail") or data["title"])

@@ -1,0 +1,149 @@
+"""`tailorbird serve`: one command from nothing to a system that answers, and back to nothing on Ctrl-C.
+
+1. the port is checked, the settings are read, an API key is made if there is none
+2. the demo is prepared when the store is empty: data loaded, language model made ready (`python -m jobs.demo`)
+3. Ray starts, on ports and in a folder of its own
+4. Serve deploys the application; when no version was ever published, the first training runs beside it as a Ray job
+5. a real, authenticated answer is awaited, then the address, the key and three lines to paste are printed
+6. until Ctrl-C (or SIGTERM) Ray is watched; then everything that was started is stopped
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cluster.cli.jobs import follow_job, job_client, submit_job
+from cluster.cli.options import ConfigOption
+from cluster.config import CONFIG_ENV, Settings, load_settings
+from cluster.errors import UnavailableError
+from cluster.keys import api_key
+from cluster.launch import ROOT, RayHead, RunInfo, read_run_file
+from cluster.ports import is_free
+from cluster.serve_app import deploy, wait_until_answering, wait_until_running
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def serve(
+    config: ConfigOption = None,
+    demo: Annotated[
+        bool, typer.Option("--demo/--no-demo", help="Load the demo (MovieLens-100K) when the store is empty.")
+    ] = True,
+    train: Annotated[
+        bool, typer.Option("--train/--no-train", help="Train the first version when none was published.")
+    ] = True,
+) -> None:
+    """Start Tailorbird on this machine and keep it running until Ctrl-C."""
+    if config is not None:
+        os.environ[CONFIG_ENV] = str(config.resolve())
+    settings = load_settings(config)
+    key = api_key(settings)
+    _check_free(settings)
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    head = RayHead(settings)
+    try:
+        began = time.monotonic()
+        if demo:
+            _prepare(settings)
+        with _stage("start Ray"):
+            info = head.start()
+        _bring_up(settings, info, head, key, train)
+        console.print(f"[bold green]ready[/] in {time.monotonic() - began:.1f} s")
+        _print_welcome(info.http_url, key, key_is_given=settings.api_key is not None)
+        while head.alive():
+            time.sleep(0.5)
+        raise UnavailableError(f"Ray ended by itself; see {head.log_path}")
+    except KeyboardInterrupt:
+        console.print("\nstopping ...")
+    finally:
+        # A second Ctrl-C must not leave half of Ray behind.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        head.stop()
+    console.print("stopped")
+
+
+def _bring_up(settings: Settings, info: RunInfo, head: RayHead, key: str, train: bool) -> None:
+    with _stage("deploy the application"):
+        deploy(info, settings)
+        untrained = train and not _has_version(settings)
+        client = job_client(info)
+        job_id = submit_job(client, "refresh", []) if untrained else None
+        if job_id is None:
+            wait_until_running(info, head.alive, 300, lambda said: console.print(f"  [dim]{said}[/]"))
+    if job_id is not None:
+        with _stage("train the first version (Ray job, beside the server)"):
+            if not asyncio.run(follow_job(client, job_id)):
+                raise UnavailableError(f"the first training failed: {client.get_job_info(job_id).message}")
+    with _stage("wait for a real answer"):
+        wait_until_running(info, head.alive, 300, lambda said: console.print(f"  [dim]{said}[/]"))
+        version = wait_until_answering(info.http_url, key, head.alive, 120, need_version=train)
+    console.print(f"  model version {version}")
+
+
+def _prepare(settings: Settings) -> None:
+    """Load the demo's data and model, in a process of its own: it needs libraries that this one should not hold."""
+    with _stage("prepare the demo (data and model)"):
+        environment = os.environ | {"TAILORBIRD_STATE_DIR": str(settings.state_dir.resolve()), "DGLBACKEND": "pytorch"}
+        done = subprocess.run([sys.executable, "-m", "jobs.demo"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+        if done.returncode != 0:
+            raise UnavailableError(f"the demo could not be prepared (exit code {done.returncode})")
+
+
+def _has_version(settings: Settings) -> bool:
+    from cluster.store import Store
+
+    store = Store.open(settings, readonly=True)
+    try:
+        return store.registry.live(settings.tenant, "graph") is not None
+    finally:
+        store.close()
+
+
+def _check_free(settings: Settings) -> None:
+    running = read_run_file(settings)
+    if running is not None:
+        raise UnavailableError(
+            f"a copy already runs in {str(settings.state_dir)!r} at {running.http_url} (process {running.pid}): "
+            "stop it, or choose another TAILORBIRD_STATE_DIR and TAILORBIRD_PORT"
+        )
+    if not is_free(settings.port):
+        raise UnavailableError(f"port {settings.port} is in use: choose another with TAILORBIRD_PORT")
+
+
+@contextmanager
+def _stage(name: str) -> Iterator[None]:
+    console.print(f"[bold]{name}[/] ...")
+    began = time.monotonic()
+    yield
+    console.print(f"  {name}: {time.monotonic() - began:.1f} s")
+
+
+def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _print_welcome(url: str, key: str, key_is_given: bool) -> None:
+    auth = f"-H 'Authorization: Bearer {key}' -H 'Content-Type: application/json'"
+    chat = (
+        '{"model": "tailorbird", "user": "42", "messages": [{"role": "user", "content": "A funny film for tonight?"}]}'
+    )
+    console.print(f"\naddress  {url}\nAPI key  {key}{' (from your settings)' if key_is_given else ''}\n", markup=False)
+    print(f'curl -s {url}/v1/recommendations {auth} -d \'{{"user_id": "42", "n": 5, "include": ["title"]}}\'')
+    print(
+        f'curl -sN {url}/v1/content {auth} -d \'{{"kind": "pitch", "user_id": "42", "item_id": "50", "stream": true}}\''
+    )
+    print(f"curl -s {url}/v1/chat/completions {auth} -d '{chat}'")
+    console.print("\nCtrl-C stops everything.")
