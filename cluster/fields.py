@@ -61,7 +61,7 @@ def opaque_id(raw: Any, place: str) -> str:
         raise InputError("is missing" if raw is None else f"an id is a string, not {kind_of(raw)}", place)
     if not 0 < len(raw) <= MAX_ID_CHARS:
         raise InputError(f"an id has 1 to {MAX_ID_CHARS} characters, this one {len(raw)}", place)
-    if "\0" in raw or not (raw.isrepr() or _encodes(raw)):
+    if "\0" in raw or not (raw.isascii() or _encodes(raw)):
         raise InputError("an id holds no NUL and no half of a surrogate pair", place)
     return raw
 
