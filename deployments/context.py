@@ -1,0 +1,131 @@
+"""From a request to what ranking and writing need: the session view, the query, the facts for a text."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cluster.errors import DeadlineError, NotFoundError, OverloadError, UnavailableError
+from cluster.messages import Item, RankQuery, Reason, SessionView, WriteTask
+from deployments.schemas import ContentRequest, RecommendRequest, SessionItem
+from deployments.services import Services
+
+_MAX_LIKED = 5
+
+
+async def view_of(
+    services: Services, user_id: str | None, session: Sequence[SessionItem] | None, timeout_s: float
+) -> SessionView:
+    """What is known of the person: the stored session, followed by the events that travel in the request.
+
+    A session pool that does not answer in time gives an empty view, marked `degraded`; it is no error.
+    """
+    tenant = services.settings.tenant
+    if user_id is None:
+        view = SessionView(None, tenant=tenant)
+    else:
+        stored = services.identity.stored(tenant, user_id)
+        try:
+            view = await services.pool.view(tenant, stored, timeout_s)
+        except (DeadlineError, OverloadError, UnavailableError):
+            view = SessionView(stored, tenant=tenant, degraded=True)
+    if not session:
+        return view
+    now_ms = round(time.time() * 1000)
+    return replace(
+        view,
+        items=view.items + tuple(event.item_id for event in session),
+        types=view.types + tuple(event.type for event in session),
+        values=view.values + tuple(event.value for event in session),
+        # Oldest first, one millisecond apart, all before now.
+        timestamps_ms=view.timestamps_ms + tuple(now_ms - len(session) + place for place in range(len(session))),
+        seen=view.seen | {event.item_id for event in session if event.type != "impression"},
+    )
+
+
+def query_of(services: Services, request: RecommendRequest, view: SessionView) -> RankQuery:
+    """The ranking query of a request."""
+    allowed = frozenset(request.candidates) if request.candidates is not None else None
+    if request.categories is not None:
+        in_categories = services.catalogue.in_categories(view.tenant, request.categories)
+        allowed = in_categories if allowed is None else allowed & in_categories
+    return RankQuery(
+        view=view,
+        n=request.n,
+        allowed=allowed,
+        excluded=frozenset(request.exclude),
+        include_seen=request.include_seen,
+        diversity=request.diversity,
+        explore=request.explore,
+        explain=request.explain,
+    )
+
+
+async def write_task(services: Services, request: ContentRequest, deadline_s: float, request_id: str) -> WriteTask:
+    """Everything that the writer needs for a text: the items, what the person liked, the ranker's reasons.
+
+    Raises:
+        NotFoundError: an item is not in the catalogue.
+    """
+    tenant = services.settings.tenant
+    ids = [request.item_id] if request.item_id is not None else list(request.item_ids or ())
+    items = tuple(item_of(services, item_id) for item_id in ids)
+    view = await view_of(
+        services, request.user_id, request.session, min(deadline_s, services.settings.sessions.timeout_s)
+    )
+    reasons: tuple[Reason, ...] = ()
+    if view.items:
+        query = RankQuery(view, n=1, allowed=frozenset(ids[:1]), include_seen=True)
+        ranked = await services.recommender.rank(query, deadline_s)
+        reasons = ranked.items[0].reasons if ranked.items else ()
+    return WriteTask(
+        kind=request.kind,
+        items=items,
+        liked=liked_items(services, view, reasons, frozenset(ids)),
+        reasons=reasons,
+        tone=request.tone,
+        language=request.language,
+        max_tokens=request.max_tokens,
+        temperature=request.temperature,
+        seed=request.seed,
+        deadline_s=deadline_s,
+        tenant=tenant,
+        request_id=request_id,
+    )
+
+
+def item_of(services: Services, item_id: str) -> Item:
+    """The item of the catalogue.
+
+    Raises:
+        NotFoundError: there is none with this id.
+    """
+    item = services.catalogue.get(services.settings.tenant, item_id)
+    if item is None:
+        raise NotFoundError(f"item {item_id[:100]!r} is not in the catalogue")
+    return item
+
+
+def liked_items(
+    services: Services, view: SessionView, reasons: Sequence[Reason], without: frozenset[str]
+) -> tuple[Item, ...]:
+    """Items that the person liked, most telling first: those that carried the score, then the newest likes."""
+    carried = [reason.item_id for reason in reasons if reason.kind == "because_liked" and reason.weight > 0]
+    events = services.settings.events
+    middle = sum(events.rating_scale) / 2
+    newest = [
+        item_id
+        for item_id, kind, value in zip(reversed(view.items), reversed(view.types), reversed(view.values), strict=True)
+        if (value is not None and value > middle if kind == "rating" else events.weights.get(kind, 0.0) >= 0.5)
+    ]
+    chosen: dict[str, Item] = {}
+    for item_id in [*carried, *newest]:
+        if item_id is None or item_id in without or item_id in chosen:
+            continue
+        item = services.catalogue.get(view.tenant, item_id)
+        if item is not None and item.title:
+            chosen[item_id] = item
+        if len(chosen) == _MAX_LIKED:
+            break
+    return tuple(chosen.values())

@@ -1,0 +1,47 @@
+"""The FastAPI application: routers, error handlers, the gate in front, and the services' life."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import metadata
+
+from fastapi import FastAPI
+
+from deployments import problems
+from deployments.middleware import Gate
+from deployments.routes import chat, content, events, operations, page, recommendations
+from deployments.services import Services
+
+
+def create_app(services: Services) -> FastAPI:
+    """The application of one replica. Its lifespan starts and stops `services`."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await services.start()
+        try:
+            yield
+        finally:
+            await services.stop()
+
+    app = FastAPI(
+        title="Tailorbird",
+        version=metadata.version("tailorbird"),
+        summary="A recommender that also writes.",
+        lifespan=lifespan,
+        strict_content_type=False,  # `curl -d` without a header is understood too
+    )
+    app.state.services = services
+    problems.install(app)
+    for module in (events, recommendations, content, chat, operations, page):
+        app.include_router(module.router)
+    ingress = services.settings.ingress
+    app.add_middleware(
+        Gate,
+        key=services.key,
+        max_body_bytes=ingress.max_body_bytes,
+        max_concurrent=ingress.max_concurrent,
+        metrics=services.metrics,
+    )
+    return app

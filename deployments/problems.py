@@ -1,0 +1,153 @@
+"""Errors as HTTP: problem+json (RFC 9457) on our own routes, OpenAI's envelope on OpenAI's.
+
+One table maps our errors to a status; whatever is not in it is a 500 whose cause goes to the log and never to the
+client.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from cluster.errors import (
+    ConflictError,
+    DeadlineError,
+    InputError,
+    NotFoundError,
+    OverloadError,
+    TailorbirdError,
+    UnavailableError,
+)
+
+log = logging.getLogger("tailorbird.http")
+
+OPENAI_PREFIXES = ("/v1/chat/", "/v1/models")
+
+_TITLES = {
+    400: "Malformed request",
+    401: "Not authenticated",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    413: "Request body too large",
+    422: "Invalid request",
+    429: "Too many requests",
+    500: "Internal error",
+    503: "Unavailable",
+}
+_OPENAI_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+_STATUS: Sequence[tuple[type[TailorbirdError], int]] = (
+    (InputError, 422),
+    (NotFoundError, 404),
+    (ConflictError, 409),
+    (OverloadError, 429),
+    (DeadlineError, 503),
+    (UnavailableError, 503),
+)
+_RETRY_AFTER_S = 1
+
+
+def problem(
+    status: int, detail: str, request_id: str, errors: Sequence[dict[str, Any]] = (), title: str | None = None
+) -> dict[str, Any]:
+    """A problem document. `errors` are faults with their place: `{"loc": [...], "msg": "..."}`."""
+    document: dict[str, Any] = {
+        "type": "about:blank",
+        "title": title or _TITLES.get(status, "Error"),
+        "status": status,
+        "detail": detail,
+        "instance": request_id,
+    }
+    if errors:
+        document["errors"] = list(errors)
+    return document
+
+
+def problem_response(
+    path: str,
+    status: int,
+    detail: str,
+    request_id: str,
+    errors: Sequence[dict[str, Any]] = (),
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """The response for an error, in the form that the route's clients expect."""
+    headers = dict(headers or {})
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status in {429, 503}:
+        headers.setdefault("Retry-After", str(_RETRY_AFTER_S))
+    if path.startswith(OPENAI_PREFIXES):
+        param = ".".join(str(part) for part in errors[0]["loc"]) if errors else None
+        kind = _OPENAI_TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+        body: dict[str, Any] = {"error": {"message": detail, "type": kind, "param": param, "code": None}}
+        if status == 401:
+            body["error"]["code"] = "invalid_api_key"
+        return Response(orjson.dumps(body), status, headers, media_type="application/json")
+    body = problem(status, detail, request_id, errors)
+    return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")
+
+
+def describe_error(error: Exception) -> tuple[int, str, list[dict[str, Any]], dict[str, str]]:
+    """Status, detail, places and headers for any error. An unforeseen one is logged here and hidden."""
+    for kind, status in _STATUS:
+        if isinstance(error, kind):
+            headers = {}
+            errors: list[dict[str, Any]] = []
+            if isinstance(error, OverloadError):
+                headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+            if isinstance(error, InputError) and error.place:
+                errors = [{"loc": error.place.split("."), "msg": error.message}]
+            return status, str(error), errors, headers
+    log.error("unforeseen error", exc_info=error)
+    return 500, "Something went wrong on our side. The request id finds it in the log.", [], {}
+
+
+def request_id_of(request: Request) -> str:
+    """The request's id, which the outermost middleware has set."""
+    return str(request.scope.get("request_id", ""))
+
+
+def install(app: FastAPI) -> None:
+    """Register the handlers on the application."""
+
+    async def on_ours(request: Request, error: Exception) -> Response:
+        status, detail, errors, headers = describe_error(error)
+        return problem_response(request.url.path, status, detail, request_id_of(request), errors, headers)
+
+    async def on_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        detail = error.detail if error.detail not in {"Not Found", "Method Not Allowed"} else ""
+        if not detail:
+            detail = f"{request.method} {request.url.path[:200]} is not a route of this API"
+        headers = dict(error.headers or {})
+        return problem_response(request.url.path, error.status_code, detail, request_id_of(request), (), headers)
+
+    async def on_invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        faults = error.errors()
+        malformed = any(fault["type"] == "json_invalid" for fault in faults)
+        errors = [{"loc": _place(fault["loc"]), "msg": str(fault["msg"])} for fault in faults[:100]]
+        if malformed:
+            detail = f"the body is not JSON: {faults[0].get('ctx', {}).get('error', faults[0]['msg'])}"
+        else:
+            where = ".".join(str(part) for part in errors[0]["loc"]) or "body"
+            detail = f"{where}: {errors[0]['msg']}"
+        status = 400 if malformed else 422
+        return problem_response(request.url.path, status, detail, request_id_of(request), errors)
+
+    app.add_exception_handler(TailorbirdError, on_ours)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+
+
+def _place(loc: Sequence[int | str]) -> list[int | str]:
+    """Where in the request, without the word that says which part of it (body, query)."""
+    return [part if isinstance(part, int) else part[:100] for part in loc if part not in {"body", "query"}]

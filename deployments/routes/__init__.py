@@ -1,0 +1,1 @@
+"""One file for each group of routes. A route checks its input, calls the services, and shapes the answer."""

@@ -1,0 +1,185 @@
+"""OpenAI's routes: `POST /v1/chat/completions`, a conversational recommender, and `GET /v1/models`."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Request
+from sse_starlette import ServerSentEvent
+from starlette.responses import Response
+
+from cluster.errors import InputError, NotFoundError, UnavailableError
+from cluster.messages import RankedList, TextDone, TextPiece, WriteTask
+from deployments.context import liked_items, view_of
+from deployments.problems import describe_error, request_id_of
+from deployments.retrieval import newest_message
+from deployments.schemas import ChatMessage, ChatRequest
+from deployments.services import Services, services_of
+from deployments.streaming import peeked, sse_response
+
+router = APIRouter(tags=["chat"])
+
+ServicesDep = Annotated[Services, Depends(services_of)]
+
+MODEL_ID = "tailorbird"
+_ITEMS = 3
+_DEFAULT_TOKENS = 128
+_MAX_STOPS = 4
+_MAX_MESSAGE_CHARS = 8000
+
+
+@router.get("/v1/models")
+async def models(services: ServicesDep) -> Response:
+    """The model that answers, in OpenAI's form, with what it runs on."""
+    try:
+        engine: dict[str, Any] = asdict(await services.writer.info())
+    except UnavailableError as error:
+        engine = {"engine": "starting", "detail": str(error)}
+    version = await services.model_version()
+    state = {**engine, "model_version": version, "store": services.settings.resolved_database_url.split(":", 1)[0]}
+    model = {"id": MODEL_ID, "object": "model", "created": 0, "owned_by": "tailorbird", **state}
+    return _json({"object": "list", "data": [model], "tailorbird": state})
+
+
+@router.get("/v1/models/{model}")
+async def model(model: str, services: ServicesDep) -> Response:
+    """One model, in OpenAI's form."""
+    if model != MODEL_ID:
+        raise NotFoundError(f"the model {model[:100]!r} does not exist; there is {MODEL_ID!r}")
+    listed = orjson.loads((await models(services)).body)
+    return _json(listed["data"][0])
+
+
+@router.post("/v1/chat/completions")
+async def chat(body: ChatRequest, request: Request, services: ServicesDep) -> Response:
+    """Answer a message by recommending items and writing about them; only retrieved items are named.
+
+    The ids of the items come back in the field `tailorbird`, beside the text.
+    """
+    tasks, ranked = await _tasks(body, services, request_id_of(request))
+    head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": MODEL_ID}
+    extra = _extra(ranked)
+    if body.stream:
+        if len(tasks) > 1:
+            raise InputError("is 1 when streaming", "n")
+        frames = await peeked(services.writer.write(tasks[0]))
+        usage = body.stream_options is not None and body.stream_options.include_usage
+        return sse_response(_chunks(frames, head, extra, usage, request_id_of(request)))
+    choices = []
+    totals = {"prompt_tokens": 0, "completion_tokens": 0}
+    for index, task in enumerate(tasks):
+        done = [frame async for frame in services.writer.write(task) if isinstance(frame, TextDone)][-1]
+        message = {"role": "assistant", "content": done.text, "refusal": None}
+        choices.append({"index": index, "message": message, "finish_reason": done.finish_reason, "logprobs": None})
+        totals["prompt_tokens"] += done.prompt_tokens
+        totals["completion_tokens"] += done.completion_tokens
+        extra["source"] = done.source
+    answer = {**head, "object": "chat.completion", "choices": choices, "usage": _usage(totals), "tailorbird": extra}
+    return _json(answer)
+
+
+async def _tasks(body: ChatRequest, services: Services, request_id: str) -> tuple[list[WriteTask], RankedList]:
+    """A writing task for each answer that is asked for, and the items that the answers are about."""
+    settings = services.settings
+    messages = tuple((message.role, _text_of(message, index)) for index, message in enumerate(body.messages))
+    newest = newest_message(messages)
+    if not newest.strip():
+        raise InputError("holds no message of the user with text", "messages")
+    stops = [body.stop] if isinstance(body.stop, str) else list(body.stop or ())
+    if len(stops) > _MAX_STOPS or any(not stop or len(stop) > 256 for stop in stops):
+        raise InputError(f"takes up to {_MAX_STOPS} strings of 1 to 256 characters", "stop")
+    view = await view_of(services, body.user, None, settings.sessions.timeout_s)
+    query = services.retriever.query(newest, view, _ITEMS)
+    ranked = await services.recommender.rank(query, settings.ingress.timeout_s)
+    found = (services.catalogue.get(settings.tenant, entry.item_id) for entry in ranked.items)
+    items = tuple(item for item in found if item is not None)
+    seed = body.seed
+    return [
+        WriteTask(
+            kind="chat",
+            items=items,
+            liked=liked_items(services, query.view, (), frozenset(item.item_id for item in items)),
+            reasons=ranked.items[0].reasons if ranked.items else (),
+            max_tokens=body.max_completion_tokens or body.max_tokens or _DEFAULT_TOKENS,
+            temperature=body.temperature,
+            seed=seed + copy if seed is not None else None,
+            stop=tuple(stops),
+            messages=messages,
+            deadline_s=settings.ingress.timeout_s,
+            tenant=settings.tenant,
+            request_id=request_id,
+        )
+        for copy in range(body.n)
+    ], ranked
+
+
+def _text_of(message: ChatMessage, index: int) -> str:
+    if isinstance(message.content, list):
+        parts = [part.get("text") for part in message.content if part.get("type") == "text"]
+        text = "\n".join(part for part in parts if isinstance(part, str))
+    else:
+        text = message.content or ""
+    if len(text) > _MAX_MESSAGE_CHARS:
+        raise InputError(f"is longer than {_MAX_MESSAGE_CHARS} characters", f"messages.{index}.content")
+    return text
+
+
+async def _chunks(
+    frames: AsyncIterator[object], head: dict[str, Any], extra: dict[str, Any], with_usage: bool, request_id: str
+) -> AsyncIterator[ServerSentEvent]:
+    """OpenAI's chunks: role, text, finish reason, usage if asked for, `[DONE]`."""
+    head = {**head, "object": "chat.completion.chunk"}
+
+    def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> ServerSentEvent:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
+        body = {**head, "choices": [choice], **({"usage": None} if with_usage else {}), **more}
+        return ServerSentEvent(data=orjson.dumps(body).decode())
+
+    yield chunk({"role": "assistant", "content": ""}, tailorbird=extra)
+    try:
+        async for frame in frames:
+            if isinstance(frame, TextPiece):
+                yield chunk({"content": frame.text})
+            elif isinstance(frame, TextDone):
+                yield chunk({}, frame.finish_reason, tailorbird={**extra, "source": frame.source})
+                if with_usage:
+                    totals = {"prompt_tokens": frame.prompt_tokens, "completion_tokens": frame.completion_tokens}
+                    data = {**head, "choices": [], "usage": _usage(totals)}
+                    yield ServerSentEvent(data=orjson.dumps(data).decode())
+        yield ServerSentEvent(data="[DONE]")
+    except Exception as error:
+        _, detail, _, _ = describe_error(error)
+        failure = {"error": {"message": detail, "type": "server_error", "param": None, "code": request_id}}
+        yield ServerSentEvent(data=orjson.dumps(failure).decode())
+
+
+def _extra(ranked: RankedList) -> dict[str, Any]:
+    items = [
+        {
+            "item_id": entry.item_id,
+            "score": entry.score,
+            "source": entry.source,
+            "reasons": [
+                {key: value for key, value in asdict(reason).items() if value is not None} for reason in entry.reasons
+            ],
+        }
+        for entry in ranked.items
+    ]
+    return {
+        "items": items,
+        "item_ids": [entry.item_id for entry in ranked.items],
+        "model_version": ranked.model_version,
+    }
+
+
+def _usage(totals: dict[str, int]) -> dict[str, int]:
+    return {**totals, "total_tokens": sum(totals.values())}
+
+
+def _json(body: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(body), media_type="application/json")

@@ -1,0 +1,97 @@
+"""Lists: recommendations, similar items, popular items."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import Response
+
+from cluster.messages import Item, RankedItem, RankedList, RankQuery, SessionView
+from cluster.records import item_record
+from deployments.context import query_of, view_of
+from deployments.schemas import Id, RecommendRequest, RecommendResponse
+from deployments.services import Services, services_of
+
+router = APIRouter(tags=["recommendations"])
+
+ServicesDep = Annotated[Services, Depends(services_of)]
+ListLength = Annotated[int, Query(ge=1, le=500, description="How many items.")]
+
+_LIST_FIELDS = ["title", "categories", "attributes"]
+
+
+@router.post("/v1/recommendations", response_model=RecommendResponse)
+async def recommend(request: RecommendRequest, services: ServicesDep) -> Response:
+    """The list of a person, or of an anonymous session: best first, with the reasons."""
+    return await _recommend(request, services)
+
+
+@router.get("/v1/recommendations", response_model=RecommendResponse)
+async def recommend_get(services: ServicesDep, user_id: Annotated[Id, Query()], n: ListLength = 10) -> Response:
+    """The list of a person, with what a page needs to show it."""
+    return await _recommend(
+        RecommendRequest.model_validate({"user_id": user_id, "n": n, "include": _LIST_FIELDS}), services
+    )
+
+
+@router.get("/v1/similar", response_model=RecommendResponse)
+async def similar(services: ServicesDep, item_id: Annotated[Id, Query()], n: ListLength = 10) -> Response:
+    """Items that are like this one, for those who like it."""
+    found = await services.recommender.similar(services.settings.tenant, item_id, n)
+    return _response(services, found, False, _LIST_FIELDS)
+
+
+@router.get("/v1/popular", response_model=RecommendResponse)
+async def popular(services: ServicesDep, n: ListLength = 10) -> Response:
+    """What is popular with everybody."""
+    query = RankQuery(SessionView(None, tenant=services.settings.tenant), n)
+    found = await services.recommender.rank(query, services.settings.ingress.timeout_s)
+    return _response(services, found, False, _LIST_FIELDS)
+
+
+async def _recommend(request: RecommendRequest, services: Services) -> Response:
+    timeout_s = request.timeout_ms / 1000 if request.timeout_ms else services.settings.ingress.timeout_s
+    view = await view_of(
+        services, request.user_id, request.session, min(timeout_s, services.settings.sessions.timeout_s)
+    )
+    found = await services.recommender.rank(query_of(services, request, view), timeout_s)
+    return _response(services, found, view.degraded, request.include)
+
+
+def _response(services: Services, found: RankedList, degraded: bool, include: list[Any]) -> Response:
+    tenant = services.settings.tenant
+    items = []
+    for entry in found.items:
+        place = _place(entry)
+        if include:
+            place["item"] = _fields(services.catalogue.get(tenant, entry.item_id), include)
+        items.append(place)
+    body = {
+        "recommendation_id": uuid.uuid4().hex,
+        "model_version": found.model_version,
+        "degraded": degraded,
+        "items": items,
+    }
+    return Response(orjson.dumps(body), media_type="application/json")
+
+
+def _place(entry: RankedItem) -> dict[str, Any]:
+    reasons = []
+    for reason in entry.reasons:
+        shown: dict[str, Any] = {"kind": reason.kind, "weight": reason.weight}
+        if reason.item_id is not None:
+            shown["item_id"] = reason.item_id
+        if reason.feature is not None:
+            shown["feature"] = reason.feature
+        reasons.append(shown)
+    return {"item_id": entry.item_id, "score": entry.score, "source": entry.source, "reasons": reasons}
+
+
+def _fields(item: Item | None, include: list[Any]) -> dict[str, Any]:
+    if item is None:
+        return {}
+    record = item_record(item)
+    return {field: record[field] for field in include if field in record}

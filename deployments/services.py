@@ -1,0 +1,91 @@
+"""What the routes of one ingress replica work with, made together, started and stopped together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from fastapi import Request
+
+from cluster.catalogue import Catalogue
+from cluster.config import Settings
+from cluster.identity import Identity
+from cluster.keys import api_key
+from cluster.sessions import SessionPool
+from cluster.store import Store
+from cluster.telemetry import HttpMetrics, configure_logging
+from deployments.recommender import HandleRanking, Ranking, Recommender, RecommenderClient
+from deployments.retrieval import ChatRetriever
+from deployments.writing import WriterClient
+
+log = logging.getLogger("tailorbird.ingress")
+
+_MAX_RANK_BATCH = 64
+
+
+class Services:
+    """The parts of one ingress replica.
+
+    Args:
+        settings: the application's settings.
+        writer: handle of the deployment `Writer`.
+        recommender: handle of the deployment `Recommender`, or None to rank in this process.
+    """
+
+    def __init__(self, settings: Settings, writer: Any, recommender: Any | None) -> None:
+        configure_logging(settings.log_level)
+        self.settings = settings
+        self.key = api_key(settings)
+        secret = settings.pseudonymise_key
+        self.identity = Identity(secret.get_secret_value() if secret else None)
+        self.metrics = HttpMetrics()
+        self.pool = SessionPool(settings)
+        self.writer = WriterClient(writer)
+        self._recommender_handle = recommender
+        self._local: Recommender | None = None
+        self.store: Store
+        self.catalogue: Catalogue
+        self.recommender: RecommenderClient
+        self.retriever: ChatRetriever
+        self.ready = False
+
+    async def start(self) -> None:
+        """Bring the parts up in the order in which they need each other."""
+        settings = self.settings
+        await self.pool.start()  # the shard makes or migrates an SQLite store: nothing can be read before
+        self.store = await asyncio.to_thread(Store.open, settings, readonly=True)
+        self.catalogue = Catalogue(self.store, poll_s=settings.store.feed_poll_s)
+        await self.catalogue.start()
+        self.retriever = ChatRetriever(self.catalogue, settings.tenant)
+        ranking: Ranking
+        if self._recommender_handle is None:
+            self._local = Recommender(settings, self.catalogue)
+            await self._local.start()
+            ranking = self._local
+        else:
+            ranking = HandleRanking(self._recommender_handle)
+        self.recommender = RecommenderClient(ranking, _MAX_RANK_BATCH, settings.sessions.max_queue)
+        self.ready = True
+
+    async def stop(self) -> None:
+        """End what `start` began."""
+        self.ready = False
+        if self._local is not None:
+            await self._local.stop()
+        await self.catalogue.stop()
+        await self.pool.stop()
+        await asyncio.to_thread(self.store.close)
+
+    async def model_version(self) -> str:
+        """The version that lists come from at this moment, or `none`."""
+        if self._local is not None:
+            return self._local.version
+        version: str = await self._recommender_handle.live_version.remote()  # type: ignore[union-attr]
+        return version
+
+
+def services_of(request: Request) -> Services:
+    """The services of the application that serves this request; for FastAPI's `Depends`."""
+    services: Services = request.app.state.services
+    return services

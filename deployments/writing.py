@@ -1,0 +1,90 @@
+"""`WriterClient`: texts through the Serve deployment `Writer`, whatever becomes of its replicas.
+
+A replica that dies before the first clause is replaced by another try; when no replica can answer in time the written
+template speaks. A replica that dies in the middle of a text ends that stream with an error, since what was sent cannot
+be taken back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.serve.exceptions import RayServeException
+
+from cluster.errors import EngineError, OverloadError, TailorbirdError, UnavailableError
+from cluster.messages import EngineInfo, TextDone, TextPiece, WriteTask
+from generation.writer import template_text
+
+log = logging.getLogger("tailorbird.writing")
+
+_RETRY_PAUSE_S = 0.25
+_GRACE_S = 5.0
+"""The writer ends a text at its deadline by itself; only a writer that hangs is given up, this much later."""
+
+
+class WriterClient:
+    """What the routes see of the writers.
+
+    Args:
+        handle: the Serve handle of the deployment `Writer`.
+    """
+
+    def __init__(self, handle: Any) -> None:
+        self._stream = handle.options(stream=True)
+        self._handle = handle
+
+    async def write(self, task: WriteTask) -> AsyncIterator[TextPiece | TextDone]:
+        """Checked clauses, then exactly one `TextDone`.
+
+        Raises:
+            OverloadError: before the first piece: every writer's queue is full.
+            UnavailableError: after the first piece: the writer was lost in the middle of the text.
+        """
+        end = time.monotonic() + task.deadline_s
+        while True:
+            started = False
+            try:
+                async with asyncio.timeout_at(asyncio.get_running_loop().time() + task.deadline_s + _GRACE_S):
+                    async for frame in self._stream.write.remote(task):
+                        started = True
+                        yield frame
+                return
+            except OverloadError:
+                raise
+            except RayTaskError as error:
+                cause = error.as_instanceof_cause()
+                if isinstance(cause, OverloadError):
+                    raise OverloadError(cause.message, cause.retry_after_s) from None
+                if started:
+                    raise UnavailableError("the writer failed in the middle of the text") from error
+                log.error("the writer failed: %s", cause)
+                break
+            except (RayActorError, RayServeException, RayError, EngineError, TimeoutError) as error:
+                if started:
+                    raise UnavailableError("the writer was lost in the middle of the text") from error
+                log.warning("no writer answered: %s", error)
+            if time.monotonic() + _RETRY_PAUSE_S >= end:
+                break
+            await asyncio.sleep(_RETRY_PAUSE_S)
+        for frame in template_text(task):
+            yield frame
+
+    async def info(self, timeout_s: float = 5.0) -> EngineInfo:
+        """What the writers run on.
+
+        Raises:
+            UnavailableError: no writer answers in time.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                info: EngineInfo = await self._handle.info.remote()
+        except TailorbirdError:
+            raise
+        except (TimeoutError, RayError, RayServeException) as error:
+            raise UnavailableError("no writer is up yet") from error
+        return info
