@@ -1,0 +1,17 @@
+"""A unit test cannot start Ray: without the marker `integration`, `ray.init` raises."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _ray_only_in_integration_tests(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.node.get_closest_marker("integration") is not None:
+        return
+    import ray
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("a unit test may not start Ray: mark it `integration`")
+
+    monkeypatch.setattr(ray, "init", refuse)
