@@ -1,0 +1,114 @@
+"""`python -m jobs.export`: write events, items and users as JSON Lines.
+
+The lines are canonical (sorted keys, UTF-8, no spaces): events in the order in which they were stored, items and users
+in the order of their ids. Loaded into an empty store by `jobs.ingest`, they export to the same bytes again. A file
+appears whole or not at all; what is stored while the job runs is not in it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+import orjson
+import typer
+
+from cluster.errors import InputError
+from cluster.records import event_record, item_record, user_record
+from cluster.store import Store
+from jobs.common import ConfigOption, progress, run, settings_of, stage
+
+PAGE_ROWS = 10_000
+
+_CANONICAL = orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
+
+
+def main(
+    events: Annotated[Path | None, typer.Option(help="Where to write the events, e.g. events.jsonl[.gz].")] = None,
+    items: Annotated[Path | None, typer.Option(help="Where to write the items.")] = None,
+    users: Annotated[Path | None, typer.Option(help="Where to write the users.")] = None,
+    config: ConfigOption = None,
+) -> dict[str, Any]:
+    """Write what the store holds as JSON Lines that jobs.ingest reads back, byte for byte equal on re-export."""
+    wanted = [(kind, path) for kind, path in (("events", events), ("items", items), ("users", users)) if path]
+    if not wanted:
+        raise InputError("name at least one file by --events, --items or --users")
+    settings = settings_of(config)
+    result: dict[str, Any] = {}
+    with Store.open(settings, readonly=True) as store:
+        for kind, path in wanted:
+            with stage(f"exporting {kind}"):
+                result[kind] = {"rows": export(store, settings.tenant, kind, path), "path": str(path)}
+    return result
+
+
+def export(store: Store, tenant: str, kind: str, path: Path) -> int:
+    """Write one kind (events, items, users) of a tenant to a file. Returns how many there are."""
+    lines = {"events": _event_lines, "items": _item_lines, "users": _user_lines}[kind](store, tenant)
+    rows = 0
+    with _whole_file(path) as out, progress(f"exporting {kind}") as report:
+        for line in lines:
+            out.write(line)
+            rows += 1
+            if rows % 1000 == 0:
+                report(rows)
+    return rows
+
+
+def _event_lines(store: Store, tenant: str) -> Iterator[bytes]:
+    after, last = 0, store.events.latest_seq()
+    while page := store.events.scan(tenant, after, PAGE_ROWS):
+        for seq, event in page:
+            if seq > last:
+                return
+            yield orjson.dumps(event_record(event), option=_CANONICAL)
+        after = page[-1][0]
+
+
+def _item_lines(store: Store, tenant: str) -> Iterator[bytes]:
+    after = ""
+    while page := store.items.scan(tenant, after, PAGE_ROWS):
+        for item in page:
+            yield orjson.dumps(item_record(item), option=_CANONICAL)
+        after = page[-1].item_id
+
+
+def _user_lines(store: Store, tenant: str) -> Iterator[bytes]:
+    after = ""
+    while page := store.users.scan(tenant, after, PAGE_ROWS):
+        for user in page:
+            yield orjson.dumps(user_record(user), option=_CANONICAL)
+        after = page[-1].user_id
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file that gets its name when everything is in it and on disk."""
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", str(path)) from None
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if path.suffix == ".gz":
+                # No name and no time inside: equal content is equal bytes.
+                with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as zipped:
+                    yield zipped  # type: ignore[misc]
+            else:
+                yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o600)  # it holds people's data
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+if __name__ == "__main__":
+    run(main)

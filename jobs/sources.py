@@ -1,0 +1,239 @@
+"""Tables from files: CSV, TSV, JSON Lines and Parquet, plain or gzipped, on a local path or a URL, as a stream of rows.
+
+A row that cannot be read is a row with a `fault`, so that a job may stop at it or write it down and go on. What is
+wrong with the table as a whole (no such file, no header, not Parquet) is an InputError that names the file.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import IO, Any
+
+import orjson
+
+from cluster.errors import InputError
+
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+DELIMITERS = ",;\t|"
+"""What may separate the columns of a CSV file: the one that the header holds most of."""
+MAX_FIELD_CHARS = 1_000_000
+PARQUET_ROWS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row. `line` counts lines of a text file (the first one is 1, the header's) and rows of a Parquet file."""
+
+    line: int
+    values: Mapping[str, Any]
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """An open table. `columns` is None where only the rows know (JSONL). `typed`: values are more than text."""
+
+    name: str
+    columns: tuple[str, ...] | None
+    typed: bool
+    rows: Iterator[Row]
+
+    def place(self, line: int, column: str | None = None) -> str:
+        """Where something is wrong, for people: file, line (row) and column."""
+        unit = "row" if self.name.endswith((".parquet", ".pq")) else "line"
+        return f"{self.name}, {unit} {line}" + (f", column {column!r}" if column else "")
+
+
+@contextmanager
+def open_table(url: str, encoding: str = "utf-8", format: str | None = None) -> Iterator[Table]:
+    """Open a table.
+
+    Args:
+        url: a path, or a URL such as s3://, gs://, http:// or https://.
+        encoding: of a text file. A byte order mark is heeded in any case.
+        format: csv, tsv, jsonl or parquet. Default: by the name's extension, a `.gz` at its end set aside.
+
+    Raises:
+        InputError: the file cannot be opened or is no such table.
+    """
+    kind = format or _format_of(url)
+    with _binary(url) as stream:
+        columns: tuple[str, ...] | None
+        try:
+            if kind == "parquet":
+                columns, rows = _parquet(url, stream)
+            elif kind == "jsonl":
+                columns, rows = None, _jsonl(_lines(stream, encoding))
+            else:
+                columns, rows = _delimited(url, _lines(stream, encoding), "\t" if kind == "tsv" else None)
+            with closing(rows):
+                yield Table(url, columns, kind in ("jsonl", "parquet"), rows)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise InputError(f"is damaged: {error}", url) from None
+
+
+def _format_of(url: str) -> str:
+    suffixes = PurePosixPath(url.split("?", 1)[0].lower()).suffixes
+    if suffixes and suffixes[-1] == ".gz":
+        suffixes.pop()
+    if not suffixes or suffixes[-1] not in FORMATS:
+        raise InputError(f"has an extension that is none of {', '.join(FORMATS)} (or one of these and .gz)", url)
+    return FORMATS[suffixes[-1]]
+
+
+@contextmanager
+def _binary(url: str) -> Iterator[IO[bytes]]:
+    """The file's bytes, unzipped. Parquet needs to seek, which fsspec's files can."""
+    import fsspec
+
+    try:
+        # pyarrow carries its own clients for object stores; fsspec would want a package for each.
+        if url.startswith(("s3://", "gs://")):
+            from fsspec.implementations.arrow import ArrowFSWrapper
+            from pyarrow.fs import FileSystem
+
+            filesystem, path = FileSystem.from_uri(url)
+            opened = ArrowFSWrapper(filesystem).open(path, "rb")
+        else:
+            opened = fsspec.open(url, "rb").open()
+    except FileNotFoundError:
+        raise InputError("does not exist", url) from None
+    except Exception as error:  # each file system has errors of its own
+        raise InputError(f"cannot be opened: {error}", url) from None
+    with opened:
+        if url.split("?", 1)[0].lower().endswith(".gz"):
+            with gzip.open(opened, "rb") as unzipped:
+                yield unzipped
+        else:
+            yield opened
+
+
+_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+
+
+def _lines(stream: IO[bytes], encoding: str) -> Iterator[str]:
+    """Decoded lines, ends included. A line that is not in this encoding holds U+DC80 and up where bytes are foreign."""
+    buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)  # type: ignore[type-var]
+    start = buffered.peek(4)[:4]
+    marked = next((name for mark, name in _MARKS if start.startswith(mark)), encoding)
+    try:
+        text = io.TextIOWrapper(buffered, encoding=marked, errors="surrogateescape", newline="")
+    except LookupError:
+        raise InputError(f"{encoding!r} is not a known encoding") from None
+    yield from text
+
+
+def _foreign(text: str) -> bool:
+    """Whether bytes of it could not be decoded."""
+    return not text.isascii() and any("\udc80" <= char <= "\udcff" for char in text)
+
+
+def _jsonl(lines: Iterator[str]) -> Generator[Row, None, None]:
+    for number, line in enumerate(lines, start=1):
+        text = line.strip()
+        if not text:
+            continue
+        if _foreign(text):
+            yield Row(number, {}, "holds bytes that are not in the file's encoding; see --encoding")
+            continue
+        try:
+            values = orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            yield Row(number, {"line": text[:200]}, f"is not JSON: {error.msg} at character {error.pos + 1}")
+            continue
+        if isinstance(values, dict):
+            yield Row(number, values)
+        else:
+            yield Row(number, {"line": text[:200]}, "is JSON, but not an object")
+
+
+def _delimited(
+    url: str, lines: Iterator[str], delimiter: str | None
+) -> tuple[tuple[str, ...], Generator[Row, None, None]]:
+    csv.field_size_limit(MAX_FIELD_CHARS)
+    first = next(lines, "")
+    if not first.strip():
+        raise InputError("has no header line", url)
+    separator = delimiter or max(DELIMITERS, key=first.count)
+    # Tabs separate without quotes: a quotation mark in a TSV file is a character like any other.
+    reader = csv.reader(
+        _chained(first, lines),
+        delimiter=separator,
+        strict=True,
+        quoting=csv.QUOTE_NONE if delimiter else csv.QUOTE_MINIMAL,
+    )
+    try:
+        columns = tuple(name.strip() for name in next(reader))
+    except csv.Error as error:
+        raise InputError(f"has a header that cannot be read: {error}", url) from None
+    for index, name in enumerate(columns):
+        if not name or name in columns[:index] or _foreign(name):
+            what = (
+                "an empty name" if not name else f"the name {name!r}, which is foreign to its encoding or not the first"
+            )
+            raise InputError(f"has a header whose column {index + 1} has {what}", url)
+    return columns, _delimited_rows(reader, columns)
+
+
+def _delimited_rows(reader: Any, columns: tuple[str, ...]) -> Generator[Row, None, None]:
+    while True:
+        line = reader.line_num + 1
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Row(line, {}, f"cannot be read: {error}")
+            continue
+        if not fields:
+            continue
+        values = dict(zip(columns, fields, strict=False))
+        if len(fields) != len(columns):
+            yield Row(line, values, f"has {len(fields)} fields, the header has {len(columns)}")
+        elif any(_foreign(field) for field in fields):
+            yield Row(line, values, "holds bytes that are not in the file's encoding; see --encoding")
+        else:
+            yield Row(line, values)
+
+
+def _chained(first: str, rest: Iterator[str]) -> Iterator[str]:
+    yield first
+    yield from rest
+
+
+def _parquet(url: str, stream: IO[bytes]) -> tuple[tuple[str, ...], Generator[Row, None, None]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(stream)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"is not a Parquet file: {error}", url) from None
+    columns = tuple(file.schema_arrow.names)
+
+    def rows() -> Generator[Row, None, None]:
+        line = 0
+        try:
+            for batch in file.iter_batches(batch_size=PARQUET_ROWS):
+                for values in batch.to_pylist():
+                    line += 1
+                    yield Row(line, values)
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"is damaged after row {line}: {error}", url) from None
+
+    return columns, rows()
