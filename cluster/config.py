@@ -84,7 +84,7 @@ class SessionsConfig(Section):
     """The pool of session shards."""
 
     shards: int = Field(default=1, ge=1, le=1024)
-    """How many `SessionShard` actors there are. SQLite allows exactly one, since the shard is the file's only writer."""
+    """How many `SessionShard` actors there are. SQLite allows exactly one: it is the file's only writer."""
     max_events_per_user: int = Field(default=1000, ge=1)
     """Older events of a person leave the session (never the store) beyond this number."""
     memory_bytes_per_shard: int = Field(default=1 << 30, ge=1 << 20)
@@ -257,12 +257,24 @@ def describe(error: ValidationError, noun: str) -> str:
     return "; ".join(lines)
 
 
-def _read_file(path: str | Path | None) -> dict[str, Any]:
+def settings_file(path: str | Path | None = None) -> Path | None:
+    """The settings file that counts: the one named, `TAILORBIRD_CONFIG`'s, or `tailorbird.yaml` if it exists.
+
+    Raises:
+        ConfigError: a file is named and does not exist.
+    """
     named = path or os.environ.get(CONFIG_ENV)
-    file = Path(named) if named else Path(DEFAULT_FILE)
-    if not file.exists():
-        if named:
-            raise ConfigError(f"the settings file {str(file)!r} does not exist")
+    file = Path(named or DEFAULT_FILE)
+    if file.is_file():
+        return file
+    if named:
+        raise ConfigError(f"the settings file {str(file)!r} does not exist")
+    return None
+
+
+def _read_file(path: str | Path | None) -> dict[str, Any]:
+    file = settings_file(path)
+    if file is None:
         return {}
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -285,4 +297,4 @@ def _refuse_unknown_environment() -> None:
             raise ConfigError(f"unknown setting {name!r} in the environment")
 
 
-__all__ = ["ConfigError", "Settings", "describe", "load_settings"]
+__all__ = ["ConfigError", "Settings", "describe", "load_settings", "settings_file"]

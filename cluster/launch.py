@@ -61,7 +61,49 @@ def read_run_file(settings: Settings) -> RunInfo | None:
         info = RunInfo(**json.loads((settings.state_dir / RUN_FILE).read_text()))
     except (FileNotFoundError, json.JSONDecodeError, TypeError):
         return None
-    return info if psutil.pid_exists(info.ray_pid) else None
+    return info if _is_alive(info.ray_pid) else None
+
+
+def end_orphan(settings: Settings) -> bool:
+    """End a Ray whose `tailorbird serve` was killed and could not stop it; whether there was one."""
+    info = read_run_file(settings)
+    if info is None or _is_alive(info.pid):
+        return False
+    family = ray_family(info.ray_pid, ray_temp_dir(settings))
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(family, timeout=5)
+    (settings.state_dir / RUN_FILE).unlink(missing_ok=True)
+    return True
+
+
+def ray_temp_dir(settings: Settings) -> Path:
+    """Ray's folder of this copy: short, because socket paths may not be longer than 107 bytes."""
+    digest = hashlib.blake2b(str(settings.state_dir.resolve()).encode(), digest_size=4).hexdigest()
+    return Path(settings.ray.temp_dir or f"/tmp/tb-{digest}")
+
+
+def ray_family(ray_pid: int, temp_dir: Path) -> list[psutil.Process]:
+    """A Ray's processes: its descendants, and those that left the tree but work in its temporary folder."""
+    family: dict[int, psutil.Process] = {}
+    with contextlib.suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(ray_pid)
+        family = {process.pid: process for process in [parent, *parent.children(recursive=True)]}
+    marker = f"{temp_dir}/"
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.pid not in family and any(marker in part for part in process.cmdline()):
+                family[process.pid] = process
+    family.pop(os.getpid(), None)
+    return list(family.values())
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def attach_ray(settings: Settings) -> None:
@@ -70,16 +112,18 @@ def attach_ray(settings: Settings) -> None:
     Raises:
         UnavailableError: no copy runs in this state directory.
     """
+    info = read_run_file(settings)
+    if info is not None:
+        # Ray reads these when it is imported for the first time, so they come before the import.
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN_PATH"] = info.token_path
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
     if ray.is_initialized():
         return
-    info = read_run_file(settings)
     if info is None:
         raise UnavailableError(f"no Tailorbird runs in the state directory {str(settings.state_dir)!r}")
-    os.environ["RAY_AUTH_MODE"] = "token"
-    os.environ["RAY_AUTH_TOKEN_PATH"] = info.token_path
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray.init(address=info.ray_address, namespace=info.namespace, log_to_driver=False, logging_level=logging.WARNING)
 
 
@@ -99,8 +143,7 @@ class RayHead:
         self._extra = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
         state = settings.state_dir.resolve()
-        digest = hashlib.blake2b(str(state).encode(), digest_size=4).hexdigest()
-        self.temp_dir = Path(settings.ray.temp_dir or f"/tmp/tb-{digest}")
+        self.temp_dir = ray_temp_dir(settings)
         self.log_path = state / "logs" / "ray.log"
         self.info: RunInfo | None = None
 
@@ -169,7 +212,7 @@ class RayHead:
             (self._settings.state_dir / RUN_FILE).unlink()
         if self._process is None:
             return
-        family = self._family()
+        family = ray_family(self._process.pid, self.temp_dir)
         if self.alive():
             self._process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -181,21 +224,6 @@ class RayHead:
         psutil.wait_procs(left, timeout=5)
         self._process.wait(timeout_s)
         self._process = None
-
-    def _family(self) -> list[psutil.Process]:
-        """Ray's processes: descendants, and those that left the tree but work in our temporary folder."""
-        assert self._process is not None
-        family: dict[int, psutil.Process] = {}
-        with contextlib.suppress(psutil.NoSuchProcess):
-            parent = psutil.Process(self._process.pid)
-            family = {process.pid: process for process in [parent, *parent.children(recursive=True)]}
-        marker = str(self.temp_dir) + "/"
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                if process.pid not in family and any(marker in part for part in process.cmdline()):
-                    family[process.pid] = process
-        family.pop(os.getpid(), None)
-        return list(family.values())
 
     def _environment(self, token: Path) -> dict[str, str]:
         """What Ray and all its workers see: our settings with absolute paths, and the switches."""

@@ -26,10 +26,10 @@ from rich.console import Console
 
 from cluster.cli.jobs import follow_job, job_client, submit_job
 from cluster.cli.options import ConfigOption
-from cluster.config import CONFIG_ENV, Settings, load_settings
+from cluster.config import CONFIG_ENV, Settings, load_settings, settings_file
 from cluster.errors import UnavailableError
 from cluster.keys import api_key
-from cluster.launch import ROOT, RayHead, RunInfo, read_run_file
+from cluster.launch import ROOT, RayHead, RunInfo, end_orphan, read_run_file
 from cluster.ports import is_free
 from cluster.serve_app import deploy, wait_until_answering, wait_until_running
 
@@ -46,8 +46,9 @@ def serve(
     ] = True,
 ) -> None:
     """Start Tailorbird on this machine and keep it running until Ctrl-C."""
-    if config is not None:
-        os.environ[CONFIG_ENV] = str(config.resolve())
+    file = settings_file(config)
+    if file is not None:
+        os.environ[CONFIG_ENV] = str(file.resolve())  # Ray's workers have another working directory
     settings = load_settings(config)
     key = api_key(settings)
     _check_free(settings)
@@ -113,6 +114,8 @@ def _has_version(settings: Settings) -> bool:
 
 
 def _check_free(settings: Settings) -> None:
+    if end_orphan(settings):
+        console.print("ended what a killed copy had left running")
     running = read_run_file(settings)
     if running is not None:
         raise UnavailableError(
