@@ -12,6 +12,7 @@ import re
 import time
 import uuid
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -74,9 +75,6 @@ class Gate:
             bounded = _BoundedBody(receive, self._max_body_bytes)
             try:
                 await self._app(scope, bounded, send_marked)
-            except BodyTooLargeError:
-                if status == 0:
-                    await self._refuse(scope, receive, send_marked, 413, self._too_large())
             except asyncio.CancelledError:
                 status = status or 499  # the client left
                 raise
@@ -99,7 +97,7 @@ class Gate:
             return 429, f"more than {self._max_concurrent} requests are in work"
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self._max_body_bytes:
-            return 413, self._too_large()
+            return 413, BodyTooLargeError(self._max_body_bytes).detail
         return None
 
     def _has_key(self, headers: dict[bytes, bytes]) -> bool:
@@ -110,16 +108,19 @@ class Gate:
                 return False
         return hmac.compare_digest(given.strip(), self._key)
 
-    def _too_large(self) -> str:
-        return f"the body is longer than {self._max_body_bytes} bytes"
-
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, status: int, detail: str) -> None:
         response = problem_response(scope["path"], status, detail, Request(scope).scope["request_id"])
         await response(scope, receive, send)
 
 
-class BodyTooLargeError(Exception):
-    """A body without a declared length turned out longer than allowed."""
+class BodyTooLargeError(HTTPException):
+    """A body without a declared length turned out longer than allowed.
+
+    An HTTPException, because FastAPI turns any other error while it reads a body into a 400.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(413, f"the body is longer than {limit} bytes")
 
 
 class _BoundedBody:
@@ -127,6 +128,7 @@ class _BoundedBody:
 
     def __init__(self, receive: Receive, limit: int) -> None:
         self._receive = receive
+        self._limit = limit
         self._left = limit
 
     async def __call__(self) -> Message:
@@ -134,5 +136,5 @@ class _BoundedBody:
         if message["type"] == "http.request":
             self._left -= len(message.get("body", b""))
             if self._left < 0:
-                raise BodyTooLargeError
+                raise BodyTooLargeError(self._limit)
         return message

@@ -1,7 +1,7 @@
 """`Recommender`: the ranking half of a process, either inside the ingress replica or as a Serve deployment of its own.
 
-It holds the live version and the catalogue's mirror, and has one batch interface: n queries in, n lists out, in the same
-order. `RecommenderClient` is what the routes see: it gathers single queries into batches for either binding.
+It holds the live version and the catalogue's mirror, and has one batch interface: n queries in, n lists out, in order.
+ `RecommenderClient` is what the routes see: it gathers single queries into batches for either binding.
 """
 
 from __future__ import annotations
