@@ -211,7 +211,9 @@ class RecordBuilder:
     def _value(self, target: str, value: Any, typed: bool) -> Any:
         text = value.strip() if isinstance(value, str) else None
         if target in IDS:
-            # In text every id is text; in a typed table numbers are ids as well.
+            # In text every id is text, and spaces around it are layout; in a typed table numbers are ids as well.
+            if not typed:
+                return text
             return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
         if target in TIMES:
             if text is not None and _NUMBER.fullmatch(text):
@@ -232,7 +234,7 @@ class RecordBuilder:
                 return orjson.loads(text or "")
             except orjson.JSONDecodeError:
                 raise InputError("is not JSON", target) from None
-        return value
+        return text
 
 
 def _kinds(text: str) -> frozenset[str]:
