@@ -83,13 +83,13 @@ def previous(store: Store, tenant: str, name: str, live: str | None, known: list
     for candidate in reversed(path):
         if candidate != live and candidate in existing:
             return candidate
-    raise NotFoundError(f"no {name} version was live before {live!r} that still exists")
+    raise NotFoundError(f"no {name} version was live before {live!r} that still exists; name one by --version")
 
 
 def listing(store: Store, tenant: str, name: str) -> dict[str, Any]:
     """Versions, newest first, and how the pointer moved, newest first."""
     live = store.registry.live(tenant, name)
-    versions = [
+    versions: list[dict[str, Any]] = [
         {
             "version": version.version,
             "live": live is not None and version.version == live.version,

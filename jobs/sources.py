@@ -96,21 +96,26 @@ def _format_of(url: str) -> str:
     return FORMATS[suffixes[-1]]
 
 
+def filesystem_of(url: str) -> tuple[Any, str]:
+    """The fsspec file system of a path or URL, and the path in it."""
+    import fsspec
+
+    # pyarrow carries its own clients for object stores; fsspec would want a package for each.
+    if url.startswith(("s3://", "gs://")):
+        from fsspec.implementations.arrow import ArrowFSWrapper
+        from pyarrow.fs import FileSystem
+
+        filesystem, path = FileSystem.from_uri(url)
+        return ArrowFSWrapper(filesystem), path
+    return fsspec.url_to_fs(url)
+
+
 @contextmanager
 def _binary(url: str) -> Iterator[IO[bytes]]:
     """The file's bytes, unzipped. Parquet needs to seek, which fsspec's files can."""
-    import fsspec
-
     try:
-        # pyarrow carries its own clients for object stores; fsspec would want a package for each.
-        if url.startswith(("s3://", "gs://")):
-            from fsspec.implementations.arrow import ArrowFSWrapper
-            from pyarrow.fs import FileSystem
-
-            filesystem, path = FileSystem.from_uri(url)
-            opened = ArrowFSWrapper(filesystem).open(path, "rb")
-        else:
-            opened = fsspec.open(url, "rb").open()
+        filesystem, path = filesystem_of(url)
+        opened = filesystem.open(path, "rb")
     except FileNotFoundError:
         raise InputError("does not exist", url) from None
     except Exception as error:  # each file system has errors of its own
