@@ -1,0 +1,91 @@
+"""`Writer`: the Serve deployment that owns a text engine. A thin shell round `generation.writer.TextWriter`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from ray.util import metrics
+
+from cluster.config import Settings
+from cluster.messages import EngineInfo, TextDone, TextPiece, WriteTask
+from generation.config import GenerationConfig
+from generation.engines import EngineCounts, make
+from generation.writer import TextWriter
+
+MODELS_FOLDER = "models"
+"""Unpacked models are kept here, in the state directory."""
+
+
+class Writer:
+    """One replica: one engine, many texts at a time.
+
+    Args:
+        settings: all settings; `engine`, `model`, `state_dir` and `generation` are used.
+    """
+
+    async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]  # Serve awaits it
+        config = GenerationConfig.parse(settings.generation)
+        self._engine = make(settings.engine, settings.model, config, settings.state_dir.resolve() / MODELS_FOLDER)
+        await self._engine.start()
+        self._writer = TextWriter(self._engine, config)
+        self._meter = _Meter()
+
+    async def write(self, task: WriteTask) -> AsyncGenerator[TextPiece | TextDone]:
+        """Checked clauses, then exactly one `TextDone`. Closing the generator frees the place of the text.
+
+        Raises (before the first piece only):
+            InputError: the kind is unknown, or the dialogue is longer than the model's context.
+            OverloadError: the engine's queue is full.
+        """
+        begun = time.monotonic()
+        first = True
+        async with aclosing(self._writer.write(task)) as frames:
+            async for frame in frames:
+                if first:
+                    self._meter.first.observe(time.monotonic() - begun, {"kind": task.kind})
+                    first = False
+                if isinstance(frame, TextDone):
+                    self._meter.done(task, frame, time.monotonic() - begun, self._engine.counts())
+                yield frame
+
+    async def info(self) -> EngineInfo:
+        """What this replica runs on."""
+        return self._engine.info()
+
+    async def check_health(self) -> None:
+        """Serve replaces the replica when this raises: the decode thread has ended, or hangs."""
+        self._engine.health()
+
+    async def __del__(self) -> None:
+        """Serve awaits this when it stops the replica in peace."""
+        await self._engine.stop()
+
+
+class _Meter:
+    """The metrics of a replica."""
+
+    def __init__(self) -> None:
+        seconds = [0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 60]
+        self.first = metrics.Histogram(
+            "tailorbird_text_first_clause_seconds", "Until the first checked clause.", seconds, ("kind",)
+        )
+        self._whole = metrics.Histogram("tailorbird_text_seconds", "Until the end of a text.", seconds, ("kind",))
+        self._texts = metrics.Counter("tailorbird_texts", "Texts written.", ("kind", "source"))
+        self._rules = metrics.Counter("tailorbird_guard_rules", "Guard rules that fired.", ("rule",))
+        self._tokens = metrics.Counter("tailorbird_text_tokens", "Tokens read and written.", ("direction",))
+        self._running = metrics.Gauge("tailorbird_texts_running", "Texts in the batch.")
+        self._waiting = metrics.Gauge("tailorbird_texts_waiting", "Texts that wait for a place in the batch.")
+
+    def done(self, task: WriteTask, frame: TextDone, took_s: float, counts: EngineCounts) -> None:
+        """Record one text."""
+        self._whole.observe(took_s, {"kind": task.kind})
+        self._texts.inc(1, {"kind": task.kind, "source": frame.source})
+        for rule in frame.rules:
+            self._rules.inc(1, {"rule": rule})
+        for direction, tokens in (("prompt", frame.prompt_tokens), ("completion", frame.completion_tokens)):
+            if tokens:
+                self._tokens.inc(tokens, {"direction": direction})
+        self._running.set(counts.running)
+        self._waiting.set(counts.waiting)

@@ -1,0 +1,69 @@
+"""Settings of the generation half: the engine, its limits, how it decodes, how long a text may take."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cluster.errors import ConfigError
+
+
+class GenerationConfig(BaseModel):
+    """The section `generation` of the settings. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    quantization: Literal["nf4", "fp4", "none"] = "nf4"
+    """4-bit data type of the weights, as bitsandbytes names it; `none` keeps them in `compute_dtype`."""
+    double_quant: bool = True
+    """Quantise the quantisation constants too: about 0.4 bits less per weight."""
+    compute_dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    """Data type of activations and of what is not quantised."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the model runs. `auto` is CUDA where there is one."""
+    threads: int = Field(default=0, ge=0, le=256)
+    """Threads that one CPU engine computes with. 0: as many as there are cores."""
+    max_batch: int = Field(default=8, ge=1, le=512)
+    """Texts that are decoded together."""
+    max_queue: int = Field(default=16, ge=0)
+    """Texts that may wait for a place in the batch; more are refused with `OverloadError`."""
+    kv_bytes: int = Field(default=256 << 20, ge=1 << 20)
+    """Memory for keys and values, shared evenly by the places of the batch; it bounds how long a text may get."""
+    prefix_bytes: int = Field(default=64 << 20, ge=0)
+    """Memory for the keys and values of prompt beginnings that repeat (system, examples)."""
+    prefill_chunk_tokens: int = Field(default=256, ge=16)
+    """A longer prompt is read in chunks of this size, with steps of the other texts in between."""
+    deadline_s: float = Field(default=20.0, gt=0)
+    """Longest time for one text; what the task allows may be shorter."""
+    retries: int = Field(default=2, ge=0, le=10)
+    """How often a clause that the guard refuses is written again before the template ends the text."""
+    temperature: float = Field(default=0.7, ge=0, le=2)
+    """Sampling temperature where the task names none. 0 always takes the likeliest token."""
+    top_p: float = Field(default=0.92, gt=0, le=1)
+    """Sample among the likeliest tokens that hold this much of the probability."""
+    vocabulary: Literal["closed", "open"] = "closed"
+    """`closed`: English text is decoded from a list of words plus the facts, so that false names, years and genres
+    cannot be written. `open`: any word; only the guard stands between the model and the reader."""
+    languages: tuple[str, ...] = ("en",)
+    """Languages that the model writes well enough; texts in others are the templates'."""
+    max_chars: int = Field(default=600, ge=40)
+    """Longest text of any kind but chat; each kind has a tighter limit of its own."""
+    trust_remote_code: bool = False
+    """Whether code that a Hugging Face repository carries may run. Leave it off for models that you do not know."""
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> GenerationConfig:
+        """Check the section `generation`.
+
+        Raises:
+            ConfigError: a key is unknown or a value is malformed; the message names each.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            faults = "; ".join(
+                f"setting 'generation.{'.'.join(map(str, fault['loc']))}' is {fault.get('input')!r}: {fault['msg']}"
+                for fault in error.errors(include_url=False)
+            )
+            raise ConfigError(faults) from None

@@ -1,0 +1,171 @@
+"""The guard: lets a clause through only when nothing in it goes beyond the facts.
+
+It trusts no engine and no prompt: it sees the text and the facts, nothing else. Every rule has a name, which the
+report of a text carries when the rule has fired.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.messages import WriteTask
+from generation.facts import facts_of, titles
+from generation.lexicon import at_sentence_start, words_of
+from generation.words import theme_words, themes, vocabulary, words_of_facts
+
+RULES = ("empty", "length", "markup", "prompt", "number", "script", "name", "genre", "person", "loop")
+
+_MARKUP = re.compile(r"[<>{}\[\]|`*#_\\~^=@\n\r\t]|https?:|www\.|&\w+;")
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_PROMPT = re.compile(
+    r"\b(?:system prompt|instructions?|as an ai|language model|assistant|chatbot|openai|smollm|"
+    r"(?:title|kind|year|people|reader liked|about|items?|reasons?)\s*:)",
+    re.IGNORECASE,
+)
+_TASTE = re.compile(
+    r"\byou(?:'ve| have)?(?: also)? (?:really )?(?:liked|loved|enjoyed|watched|adored|bought|read)\b", re.I
+)
+_TOOK = r"\b(?:liked|loved|enjoyed|watched|adored|fans? of|like)(?: watching)? "
+_COPY_WORDS = 7
+"""So many words in a row from the instructions count as leaking them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a text may rest on, made once per task.
+
+    `names` may appear exactly so, longest first; `own` are names of the items written about, `liked` those that the
+    person likes. `words` are lower-case words of the facts, `numbers` the digit sequences in them, `foreign` category
+    words that do not apply, `secrets` the instructions, as lower-case words.
+    """
+
+    names: tuple[str, ...]
+    own: tuple[str, ...]
+    liked: tuple[str, ...]
+    words: frozenset[str]
+    numbers: frozenset[str]
+    foreign: frozenset[str]
+    secrets: str
+    language: str
+    max_chars: int
+
+
+def ground_of(task: WriteTask, instructions: str, max_chars: int, categories: Iterable[str] = ()) -> Ground:
+    """The ground of one task. `categories` are all that the catalogue has, beyond the known ones."""
+    item_facts = [facts_of(item) for item in task.items]
+    liked = titles(task.liked)
+    own = titles(task.items)
+    people = [person for facts in item_facts for person in facts.get("people", ())]
+    tags = [tag for facts in item_facts for key in ("categories", "tags") for tag in facts.get(key, ())]
+    description_names = [name for facts in item_facts for name in _names_in(str(facts.get("description", "")))]
+    names = {*own, *liked, *people, *tags, *description_names} - {""}
+    words = frozenset[str]().union(*map(words_of_facts, item_facts))
+    genre_words = {word for genre, _ in themes().values() for word in genre} | {name.lower() for name in categories}
+    return Ground(
+        names=tuple(sorted(names, key=len, reverse=True)),
+        own=tuple(own),
+        liked=tuple(liked),
+        words=words,
+        numbers=frozenset(number for text in _all_text(item_facts, liked) for number in _NUMBER.findall(text)),
+        foreign=frozenset(genre_words - words),
+        secrets=" ".join(words_of(instructions.lower())),
+        language=task.language,
+        max_chars=max_chars,
+    )
+
+
+def check(clause: str, before: str, ground: Ground) -> str | None:
+    """The name of the first rule that `clause`, coming after the accepted text `before`, breaks; None if it is fine."""
+    text = before + clause
+    if not any(char.isalnum() for char in clause):
+        return "empty"
+    if len(text) > ground.max_chars:
+        return "length"
+    bare = _without_names(clause, ground.names)
+    if _MARKUP.search(bare):
+        return "markup"
+    if _PROMPT.search(bare) or _copies(bare, ground.secrets):
+        return "prompt"
+    if any(number not in ground.numbers for number in _NUMBER.findall(bare)):
+        return "number"
+    if ground.language == "en" and any(ord(char) > 0x24F and char.isalpha() for char in bare):
+        return "script"
+    if ground.language == "en" and _invents_name(bare, before, ground):
+        return "name"
+    if any(word.lower() in ground.foreign for word in words_of(bare)):
+        return "genre"
+    if _misjudges_person(clause, ground):
+        return "person"
+    if _loops(clause, before):
+        return "loop"
+    return None
+
+
+def _invents_name(bare: str, before: str, ground: Ground) -> bool:
+    for match in re.finditer(r"[^\W\d_]+(?:['’-][^\W\d_]+)*", bare):
+        word = match[0]
+        if word == word.lower():
+            continue
+        opens = at_sentence_start(before + bare[: match.start()])
+        lower = word.lower()
+        common = lower in vocabulary().words or word in vocabulary().starters or lower in ground.words
+        if not (opens and (common or lower in theme_words())):
+            return True
+    return False
+
+
+def _misjudges_person(clause: str, ground: Ground) -> bool:
+    """Whether a taste is claimed that the person has not shown: any at all, or that for the item itself."""
+    if not ground.liked and _TASTE.search(clause):
+        return True
+    return any(
+        re.search(_TOOK + re.escape(title) + r"(?!\w)", clause, re.IGNORECASE)
+        for title in ground.own
+        if title not in ground.liked
+    )
+
+
+def _loops(clause: str, before: str) -> bool:
+    old, new = words_of(before.lower()), words_of(clause.lower())
+    words = old + new
+    if any(a == b and len(a) > 1 for a, b in zip(words[max(len(old) - 1, 0) :], words[len(old) or 1 :], strict=False)):
+        return True
+    seen: dict[tuple[str, ...], int] = {}
+    for place in range(len(words) - 3):
+        phrase = tuple(words[place : place + 4])
+        seen[phrase] = seen.get(phrase, 0) + 1
+        if seen[phrase] > 1 and place + 4 > len(old):
+            return True
+    long = [word for word in new if len(word) > 5]
+    return any(words.count(word) > 3 for word in long)
+
+
+def _copies(bare: str, secrets: str) -> bool:
+    words = words_of(bare.lower())
+    return any(
+        f" {' '.join(words[place : place + _COPY_WORDS])} " in f" {secrets} "
+        for place in range(len(words) - _COPY_WORDS + 1)
+    )
+
+
+def _without_names(clause: str, names: Iterable[str]) -> str:
+    """The clause with each allowed name replaced by a lower-case stand-in of no meaning."""
+    for name in names:
+        if name in clause:
+            clause = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "it", clause)
+    return clause
+
+
+def _names_in(description: str) -> list[str]:
+    """Capitalised runs inside the sentences of a description."""
+    return re.findall(r"(?<=[a-z,] )[A-Z][\w'’-]*(?: [A-Z][\w'’-]*)*", description)
+
+
+def _all_text(item_facts: Iterable[Mapping[str, Any]], liked: Iterable[str]) -> Iterable[str]:
+    for facts in item_facts:
+        for value in facts.values():
+            yield " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    yield from liked

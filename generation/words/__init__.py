@@ -1,0 +1,65 @@
+"""Word lists as package data, and the lexicon of one text made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from generation.lexicon import Lexicon, Vocabulary, words_of
+
+WORDS_OF_DESCRIPTIONS = 60
+"""So many words of a description may be used one by one; a longer one would open the vocabulary too wide."""
+
+
+@cache
+def vocabulary() -> Vocabulary:
+    """The English words that claim nothing about an item."""
+    return Vocabulary(words=frozenset(_listed("en.txt")), starters=frozenset(_listed("starters.txt")))
+
+
+@cache
+def themes() -> dict[str, tuple[frozenset[str], frozenset[str]]]:
+    """For each known category, in lower case: its own names, and the words that it brings with it."""
+    data = yaml.safe_load(files(__package__).joinpath("themes.yaml").read_text(encoding="utf-8"))
+    return {name: (frozenset(entry["genre"]), frozenset(entry["words"])) for name, entry in data.items()}
+
+
+@cache
+def theme_words() -> frozenset[str]:
+    """Every word that belongs to some category, without those that belong to all texts."""
+    both = (words for theme in themes().values() for words in theme)
+    return frozenset().union(*both) - vocabulary().words
+
+
+def words_of_facts(facts: Mapping[str, Any]) -> frozenset[str]:
+    """Lower-case words that the facts of an item entitle a text to use."""
+    found: set[str] = set()
+    for category in (*facts.get("categories", ()), *facts.get("tags", ())):
+        lower = category.lower()
+        found.update(word.lower() for word in words_of(category))
+        found.add(lower) if " " not in lower and lower.replace("-", "").isalpha() else None
+        for words in themes().get(lower, ()):
+            found |= words
+    plain = [word for word in words_of(facts.get("description", "")) if word.islower() and len(word) > 2]
+    found.update(plain[:WORDS_OF_DESCRIPTIONS])
+    return frozenset(found)
+
+
+def lexicon(item_facts: Iterable[Mapping[str, Any]], liked: Iterable[str]) -> Lexicon:
+    """The closed language of one text: the shared words, those of the items' facts, and all names in the facts."""
+    words: set[str] = set()
+    names: list[str] = list(liked)
+    for facts in item_facts:
+        words |= words_of_facts(facts)
+        names += [str(facts[key]) for key in ("title", "year") if key in facts]
+        names += facts.get("people", ())
+    return Lexicon(vocabulary(), frozenset(words), tuple(dict.fromkeys(names)))
+
+
+def _listed(name: str) -> Iterable[str]:
+    text = files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return [word for line in text.splitlines() if not line.startswith("#") for word in line.split()]
