@@ -175,7 +175,7 @@ def _check_json(value: Any, place: str, depth: int) -> None:
             raise InputError(f"is nested more than {MAX_DEPTH} deep", place)
         if isinstance(value, Mapping):
             for key, part in value.items():
-                if not isinstance(key, str) or "\0" in key:
+                if not isinstance(key, str) or "\0" in key or not _encodes(key):
                     raise InputError(f"{shown(key)} is not a name", place)
                 _check_json(part, f"{place}.{key[:64]}", depth - 1)
         else:
@@ -186,7 +186,7 @@ def _check_json(value: Any, place: str, depth: int) -> None:
 def refuse_unknown(raw: Mapping[Any, Any], known: frozenset[str], noun: str, hint: str = "") -> None:
     """Raise for the first field that is not known. `noun` is what the record is, with its article."""
     name = next(key for key in raw if key not in known)
-    raise InputError(f"is not a field of {noun}{hint}", str(name)[:64])
+    raise InputError(f"is not a field of {noun}{hint}", str(name)[:64].encode(errors="replace").decode())
 
 
 def _encodes(text: str) -> bool:

@@ -2,7 +2,8 @@
 
 Of the versions the live one stays, and the newest others up to a number, so that a rollback has where to go. A version
 leaves the registry first and its folder is deleted then: what the registry names can always be loaded. Folders that no
-registry row names (a refresh that was killed before it published) go when they are a day old. Events go only when asked.
+registry row names (a refresh that was killed before it published) go when they are a day old. Events only go when
+asked.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def main(
     keep: Annotated[int, typer.Option(min=0, help="Versions to keep beside the live one.")] = 2,
     name: Annotated[str, typer.Option(help="Kind of bundle.")] = "graph",
     events_days: Annotated[
-        float | None, typer.Option(min=0, help="Also delete events, feedback and logged lists older than so many days.")
+        float | None, typer.Option(min=1, help="Also delete events, feedback and logged lists older than so many days.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
     config: ConfigOption = None,
