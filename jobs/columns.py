@@ -13,7 +13,7 @@ all its values are (`ColumnTypes`), otherwise it stays text, as postal codes mus
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -118,16 +118,15 @@ class RecordBuilder:
         self._map = columns
         self._targets = columns.of(kind)
         self._fields = FIELDS[kind]
-        # A field that another column is mapped to does not come from the column of its own name.
-        self._taken = frozenset(self._targets.values())
+        self._mapped = frozenset(self._targets.values())
         self._types = types
         self._separator = separator
         self._time_unit_ms = time_unit_ms
 
     def check_columns(self, columns: tuple[str, ...], needed: Iterable[str]) -> None:
         """Raise InputError when columns are not known, are one field twice, or a field that is needed has none."""
-        unknown = [column for column in columns if self._is_unknown(column)]
-        targets = [target for column in columns if column not in unknown and (target := self._target(column))]
+        unknown = [column for column in columns if self._is_unknown(column, columns)]
+        targets = [target for column in columns if column not in unknown and (target := self._target(column, columns))]
         twice = sorted({target for target in targets if targets.count(target) > 1})
         missing = [name for name in needed if name not in targets]
         faults = [
@@ -149,7 +148,7 @@ class RecordBuilder:
         for column, value in values.items():
             if value is None or (not typed and not value.strip()):
                 continue
-            target = self._target(column)
+            target = self._target(column, values)
             if target is None:
                 continue
             if target.startswith("attributes."):
@@ -170,37 +169,47 @@ class RecordBuilder:
         """Attribute name to text, of a row of a text table, without the empty ones."""
         texts = {}
         for column, value in values.items():
-            target = self._target(column)
+            target = self._target(column, values)
             if target is not None and target.startswith("attributes.") and (text := value.strip()):
                 texts[target.removeprefix("attributes.")] = text
         return texts
 
-    def has(self, columns: Iterable[str], name: str) -> bool:
+    def has(self, columns: tuple[str, ...], name: str) -> bool:
         """Whether one of the columns is this field."""
-        return any(not self._is_unknown(column) and self._target(column) == name for column in columns)
+        return any(
+            not self._is_unknown(column, columns) and self._target(column, columns) == name for column in columns
+        )
 
     def column_of(self, place: str) -> str | None:
         """The column that a field's value came from, to name it in an error."""
         name = place.split(".")[0]
         return next((column for column, target in self._targets.items() if target == name), place or None)
 
-    def _is_unknown(self, column: str) -> bool:
+    def _is_own(self, column: str, present: Container[str]) -> bool:
+        """Whether a column is the field of its name, which it is not where another column present is mapped to it."""
+        if column not in self._fields:
+            return False
+        if column not in self._mapped:
+            return True
+        return not any(target == column and other in present for other, target in self._targets.items())
+
+    def _is_unknown(self, column: str, present: Container[str]) -> bool:
         """Whether nothing says what to do with this column. Only events have such: others have attributes."""
         return (
             self.kind == "events"
             and column not in self._targets
             and not self._map.ignored & {column, "*"}
-            and (column not in self._fields or column in self._taken)
+            and not self._is_own(column, present)
         )
 
-    def _target(self, column: str) -> str | None:
-        """The field of a column, None when it is left out."""
+    def _target(self, column: str, present: Container[str]) -> str | None:
+        """The field of a column, among those present; None when it is left out."""
         if column in self._targets:
             self._map.used.add(column)
             return self._targets[column]
         if column in self._map.ignored:
             return None
-        if column in self._fields and column not in self._taken:
+        if self._is_own(column, present):
             return column
         if "*" in self._map.ignored:
             return None

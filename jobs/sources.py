@@ -11,7 +11,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, Any
@@ -72,15 +72,16 @@ def open_table(url: str, encoding: str = "utf-8", format: str | None = None) -> 
         InputError: the file cannot be opened or is no such table.
     """
     kind = format or _format_of(url)
-    with _binary(url) as stream:
+    with _binary(url) as stream, ExitStack() as stack:
         columns: tuple[str, ...] | None
         try:
             if kind == "parquet":
                 columns, rows = _parquet(url, stream)
             elif kind == "jsonl":
-                columns, rows = None, _jsonl(_lines(stream, encoding))
+                columns, rows = None, _jsonl(stack.enter_context(_text(stream, encoding)))
             else:
-                columns, rows = _delimited(url, _lines(stream, encoding), "\t" if kind == "tsv" else None)
+                lines = stack.enter_context(_text(stream, encoding))
+                columns, rows = _delimited(url, lines, "\t" if kind == "tsv" else None)
             with closing(rows):
                 yield Table(url, columns, kind in ("jsonl", "parquet"), rows)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -131,16 +132,16 @@ def _binary(url: str) -> Iterator[IO[bytes]]:
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
-def _lines(stream: IO[bytes], encoding: str) -> Iterator[str]:
-    """Decoded lines, ends included. A line that is not in this encoding holds U+DC80 and up where bytes are foreign."""
+def _text(stream: IO[bytes], encoding: str) -> io.TextIOWrapper:
+    """The file's lines, ends included. A line that is not in the encoding holds U+DC80 and up for foreign bytes."""
     buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)  # type: ignore[type-var]
     start = buffered.peek(4)[:4]
     marked = next((name for mark, name in _MARKS if start.startswith(mark)), encoding)
     try:
-        text = io.TextIOWrapper(buffered, encoding=marked, errors="surrogateescape", newline="")
+        return io.TextIOWrapper(buffered, encoding=marked, errors="surrogateescape", newline="")
     except LookupError:
-        raise InputError(f"{encoding!r} is not a known encoding") from None
-    yield from text
+        buffered.close()
+        raise InputError(f"{encoding!r} is not a known encoding", "--encoding") from None
 
 
 def _foreign(text: str) -> bool:
