@@ -58,10 +58,6 @@ class Writer:
         """Serve replaces the replica when this raises: the decode thread has ended, or hangs."""
         self._engine.health()
 
-    async def __del__(self) -> None:
-        """Serve awaits this when it stops the replica in peace."""
-        await self._engine.stop()
-
 
 class _Meter:
     """The metrics of a replica."""

@@ -22,7 +22,7 @@ _MARKUP = re.compile(r"[<>{}\[\]|`*#_\\~^=@\n\r\t]|https?:|www\.|&\w+;")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _PROMPT = re.compile(
     r"\b(?:system prompt|instructions?|as an ai|language model|assistant|chatbot|openai|smollm|"
-    r"(?:title|kind|year|people|reader liked|about|items?|reasons?)\s*:)",
+    r"(?:title|kind|year|people|liked|about|items?|reasons?)\s*:)",
     re.IGNORECASE,
 )
 _TASTE = re.compile(

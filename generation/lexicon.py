@@ -9,19 +9,23 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+ARTICLES = frozenset(("a", "an", "the", "its", "his", "her", "their", "your", "our", "every", "another"))
 SENTENCE_END = ".!?"
 PAUSE = ",;"
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The part of a lexicon that all texts of a language share: lower-case `words`, capitalised `starters`."""
+    """The part of a lexicon that all texts of a language share.
+
+    `words` are lower-case, `starters` capitalised; `weak` words (articles, prepositions) end no clause, nor do
+    `modifiers` that follow an article.
+    """
 
     words: frozenset[str]
     starters: frozenset[str]
-
-    def __hash__(self) -> int:
-        return hash((self.words, self.starters))
+    weak: frozenset[str] = frozenset()
+    modifiers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

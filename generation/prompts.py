@@ -22,9 +22,6 @@ from cluster.messages import WriteTask
 from generation.facts import clean, facts_of, titles
 
 KINDS = ("pitch", "reason", "headline", "summary", "push", "email", "chat")
-TONES = ("friendly", "enthusiastic", "calm", "formal", "playful", "brief")
-LANGUAGES = ("en", "zh")
-"""What templates are written in; which of them the model writes is `GenerationConfig.languages`."""
 MAX_LIKED = 3
 MAX_ITEMS = 5
 MAX_CATEGORIES = 4
@@ -50,6 +47,8 @@ class PromptFile(BaseModel):
     version: int
     system: str
     examples: list[Example] = []
+    shown: int = Field(default=3, ge=0)
+    """So many of the examples, chosen by the task, stand in one prompt: different tasks see different ones."""
     openings: list[str] = []
     """Ways to begin, one of which is chosen by the task; the model writes on. `{liked}` and `{title}` are filled in."""
     openings_without_liked: list[str] = []
@@ -104,7 +103,8 @@ def build(task: WriteTask, attempt: int = 0) -> Prompt:
     file = load(task.kind)
     system = file.system.strip()
     messages: list[tuple[str, str]] = [("system", system)]
-    for example in file.examples:
+    first = choice(task, "examples", max(len(file.examples), 1))
+    for example in (file.examples * 2)[first : first + min(file.shown, len(file.examples))]:
         messages.append(("user", _lines(example.facts, example.liked, "friendly", example.ask)))
         messages.append(("assistant", example.answer))
     shared = len(messages)
@@ -167,7 +167,7 @@ def _lines(facts: Iterable[Mapping[str, Any]], liked: list[str], tone: str, ask:
         if "description" in one:
             lines.append(f"About: {one['description'][:200]}")
     if liked:
-        lines.append(f"Reader liked: {'; '.join(liked)}")
+        lines.append(f"Liked: {'; '.join(liked)}")
     if tone != "friendly":
         lines.append(f"Tone: {clean(tone)[:40]}")
     if ask:

@@ -11,6 +11,9 @@ from cluster.messages import WriteTask
 from generation.facts import facts_of, titles
 from generation.prompts import MAX_ITEMS, choice
 
+LANGUAGES = ("en", "zh")
+"""What templates are written in; which of them the model writes is `GenerationConfig.languages`."""
+
 _EN: dict[str, tuple[str, ...]] = {
     "pitch": (
         "If you liked {liked}, {title} is a fine next choice{with_kinds}.",

@@ -87,9 +87,8 @@ class TextWriter:
     async def _generate(
         self, task: WriteTask, prompt: Prompt, ground: Ground, draft: _Draft, deadline: float
     ) -> AsyncGenerator[str]:
-        words = self._lexicon(task)
         for attempt in range(self._config.retries + 1):
-            request = self._request(task, prompt, draft, attempt, words, deadline)
+            request = self._request(task, prompt, draft, attempt, deadline)
             if request is None:
                 break
             try:
@@ -166,7 +165,6 @@ class TextWriter:
         prompt: Prompt,
         draft: _Draft,
         attempt: int,
-        words: Lexicon | None,
         deadline: float,
     ) -> EngineRequest | None:
         left_s = deadline - time.monotonic()
@@ -188,14 +186,14 @@ class TextWriter:
             stop=task.stop,
             begun=draft.body or prompt.begun,
             shared_messages=prompt.shared_messages,
-            lexicon=words,
+            lexicon=self._lexicon(task, draft.body or prompt.begun),
             deadline_s=left_s,
         )
 
-    def _lexicon(self, task: WriteTask) -> Lexicon | None:
+    def _lexicon(self, task: WriteTask, begun: str) -> Lexicon | None:
         if self._config.vocabulary == "open" or not self._engine.constrains or task.language != "en":
             return None
-        return lexicon([facts_of(item) for item in task.items], titles(task.liked))
+        return lexicon([facts_of(item) for item in task.items], titles(task.liked), begun)
 
     def _model_writes(self, task: WriteTask) -> bool:
         return task.language in self._config.languages and (bool(task.items) or task.kind == "chat")

@@ -159,7 +159,7 @@ class BitsAndBytesEngine:
             prompt=prompt,
             shared=shared,
             max_tokens=request.max_tokens,
-            sampler=Sampler(request.temperature, request.top_p, request.seed, walk),
+            sampler=Sampler(request.temperature, request.top_p, request.seed, walk, request.max_tokens),
             detokenizer=Detokenizer(self._tokenizer, prompt, request.stop),
             emit=emit,
             deadline=time.monotonic() + request.deadline_s,

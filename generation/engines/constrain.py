@@ -10,7 +10,10 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Protocol
 
-from generation.lexicon import PAUSE, SENTENCE_END, Lexicon, Vocabulary, at_sentence_start
+from generation.lexicon import ARTICLES, PAUSE, SENTENCE_END, Lexicon, Vocabulary, at_sentence_start, words_of
+
+CONTENT_CHARS = 5
+"""A word from this length on is written once per text: small models love to repeat themselves."""
 
 
 class Tokenizer(Protocol):
@@ -20,20 +23,29 @@ class Tokenizer(Protocol):
 
 
 class Node:
-    """One place in the trie: the tokens that may follow, and whether a word may end here."""
+    """One place in the trie: the tokens that may follow, and what kind of word ends here, if one does."""
 
-    __slots__ = ("ends", "next")
+    __slots__ = ("content", "ends", "modifies", "next", "opens", "weak")
 
     def __init__(self) -> None:
         self.next: dict[int, Node] = {}
         self.ends = False
+        self.weak = False
+        self.opens = False
+        self.modifies = False
+        self.content = False
 
-    def add(self, tokens: list[int]) -> None:
+    def add(self, tokens: list[int], word: str, vocabulary: Vocabulary | None, *, name: bool = False) -> None:
         """Enter one word."""
         node = self
         for token in tokens:
             node = node.next.setdefault(token, Node())
         node.ends = True
+        node.content = not name and len(word) >= CONTENT_CHARS
+        lower = word.lower()
+        node.opens = lower in ARTICLES
+        if vocabulary is not None:
+            node.weak, node.modifies = lower in vocabulary.weak, lower in vocabulary.modifiers
 
 
 class Trie:
@@ -42,15 +54,20 @@ class Trie:
     __slots__ = ("first", "inside", "opening")
 
     def __init__(
-        self, tokenizer: Tokenizer, starters: Iterable[str], words: Iterable[str], names: Iterable[str]
+        self,
+        tokenizer: Tokenizer,
+        starters: Iterable[str],
+        words: Iterable[str],
+        vocabulary: Vocabulary | None = None,
+        *,
+        names: bool = False,
     ) -> None:
         self.first, self.opening, self.inside = Node(), Node(), Node()
-        names = tuple(names)
-        for word in (*starters, *names):
-            self.first.add(tokenizer.encode(word, add_special_tokens=False))
-            self.opening.add(tokenizer.encode(" " + word, add_special_tokens=False))
-        for word in (*words, *names):
-            self.inside.add(tokenizer.encode(" " + word, add_special_tokens=False))
+        for word in starters:
+            self.first.add(tokenizer.encode(word, add_special_tokens=False), word, vocabulary, name=True)
+            self.opening.add(tokenizer.encode(" " + word, add_special_tokens=False), word, vocabulary, name=True)
+        for word in words:
+            self.inside.add(tokenizer.encode(" " + word, add_special_tokens=False), word, vocabulary, name=names)
 
 
 class Constrainer:
@@ -59,16 +76,27 @@ class Constrainer:
     def __init__(self, tokenizer: Tokenizer, end_tokens: frozenset[int]) -> None:
         self._tokenizer = tokenizer
         self.end_tokens = end_tokens
-        self.marks = {mark: tokenizer.encode(mark, add_special_tokens=False)[-1] for mark in PAUSE + SENTENCE_END}
+        self.pauses = frozenset(self._last(mark) for mark in PAUSE)
+        self.stops = frozenset(self._last(mark) for mark in SENTENCE_END)
         self._shared = lru_cache(maxsize=8)(self._make_shared)
 
+    def _last(self, mark: str) -> int:
+        return self._tokenizer.encode("so" + mark, add_special_tokens=False)[-1]
+
     def _make_shared(self, vocabulary: Vocabulary) -> Trie:
-        return Trie(self._tokenizer, vocabulary.starters, vocabulary.words, ())
+        return Trie(self._tokenizer, vocabulary.starters, vocabulary.words, vocabulary)
 
     def walk(self, lexicon: Lexicon, begun: str) -> Walk:
         """Follow a text that begins with `begun`."""
-        own = Trie(self._tokenizer, (), lexicon.words, lexicon.names)
-        return Walk(self, (self._shared(lexicon.vocabulary), own), begun)
+        words = Trie(self._tokenizer, (), lexicon.words, lexicon.vocabulary)
+        names = Trie(self._tokenizer, lexicon.names, lexicon.names, names=True)
+        walk = Walk(self, (self._shared(lexicon.vocabulary), words, names), begun)
+        last = (words_of(begun)[-1:] or [""])[0].lower()
+        walk.weak, walk.open_article = last in lexicon.vocabulary.weak, last in ARTICLES
+        for word in words_of(begun.lower()):
+            if len(word) >= CONTENT_CHARS:
+                walk.used.add(tuple(self._tokenizer.encode(" " + word, add_special_tokens=False)))
+        return walk
 
 
 class Walk:
@@ -78,50 +106,77 @@ class Walk:
         self._constrainer = constrainer
         self._tries = tries
         last = begun.rstrip()[-1:]
+        self._word: tuple[int, ...] = ()
         self._after_word = bool(last) and last not in SENTENCE_END + PAUSE
-        self._may_end = bool(last) and last in SENTENCE_END
+        self.weak = False
+        self.open_article = False
+        self.used: set[tuple[int, ...]] = set()
+        self.may_end = bool(last) and last in SENTENCE_END
         if not begun.strip():
             self._at = [trie.first for trie in tries]
         elif at_sentence_start(begun):
             self._at = [trie.opening for trie in tries]
         else:
             self._at = [trie.inside for trie in tries]
-        self._inside_word = False
 
     def allowed(self) -> list[int]:
         """Tokens that may come next, never empty."""
-        tokens: list[int] = []
-        for node in self._at:
-            tokens.extend(node.next)
-        if self._ends_word():
-            if self._inside_word:
-                for trie in self._tries:
-                    tokens.extend(trie.inside.next)
-            tokens.extend(self._constrainer.marks.values())
-        if self._may_end:
-            tokens.extend(self._constrainer.end_tokens)
+        tokens = [token for node in self._at for token, after in node.next.items() if self._is_fresh(token, after)]
+        if self._word and self._ends_word():
+            for trie in self._tries:
+                tokens += [token for token, after in trie.inside.next.items() if (token,) not in self.used]
+        tokens += self.closing() if not self.may_end else self._constrainer.end_tokens
+        if self._ends_word() and not self._is_weak():
+            tokens += self._constrainer.pauses
+        if not tokens:  # inside a word that was written before, and there is no other way on
+            tokens = [token for node in self._at for token in node.next]
         return tokens or list(self._constrainer.end_tokens)
+
+    def closing(self) -> list[int]:
+        """Tokens that end the sentence here, or the text after a sentence; none inside a clause."""
+        if self.may_end:
+            return list(self._constrainer.end_tokens)
+        return list(self._constrainer.stops) if self._ends_word() and not self._is_weak() else []
 
     def advance(self, token: int) -> None:
         """Take the token that was chosen."""
         constrainer = self._constrainer
         if token in constrainer.end_tokens:
             return
-        for mark, mark_token in constrainer.marks.items():
-            if token == mark_token and self._ends_word():
-                opens = mark in SENTENCE_END
-                self._at = [trie.opening if opens else trie.inside for trie in self._tries]
-                self._inside_word = self._after_word = False
-                self._may_end = opens
-                return
+        stops = token in constrainer.stops
+        if (stops or token in constrainer.pauses) and self._ends_word():
+            self._leave_word()
+            self.open_article = False
+            self._at = [trie.opening if stops else trie.inside for trie in self._tries]
+            self._word, self._after_word, self.may_end = (), False, stops
+            return
         following = [node.next[token] for node in self._at if token in node.next]
-        if self._inside_word and any(node.ends for node in self._at):
-            following += [trie.inside.next[token] for trie in self._tries if token in trie.inside.next]
+        if not following:
+            self._leave_word()
+            self._word = ()
+            following = [trie.inside.next[token] for trie in self._tries if token in trie.inside.next]
         self._at = following
-        self._inside_word = True
-        self._may_end = False
+        self._word = (*self._word, token)
+        self._after_word = self.may_end = False
+
+    def _leave_word(self) -> None:
+        ended = [node for node in self._at if node.ends] if self._word else []
+        if ended:
+            modifies = any(node.modifies for node in ended)
+            self.open_article = any(node.opens for node in ended) or (self.open_article and modifies)
+        if any(node.content for node in self._at):
+            self.used.add(self._word)
+
+    def _is_fresh(self, token: int, after: Node) -> bool:
+        return not (after.content and not after.next and (*self._word, token) in self.used)
 
     def _ends_word(self) -> bool:
-        if self._inside_word:
-            return any(node.ends for node in self._at)
-        return self._after_word
+        return any(node.ends for node in self._at) if self._word else self._after_word
+
+    def _is_weak(self) -> bool:
+        """Whether a clause must not end after the word that the text is at."""
+        ended = [node for node in self._at if node.ends] if self._word else []
+        if not ended:
+            return self.weak
+        modifies = any(node.modifies for node in ended)
+        return all(node.weak for node in ended) or (self.open_article and modifies)

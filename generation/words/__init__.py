@@ -18,7 +18,12 @@ WORDS_OF_DESCRIPTIONS = 60
 @cache
 def vocabulary() -> Vocabulary:
     """The English words that claim nothing about an item."""
-    return Vocabulary(words=frozenset(_listed("en.txt")), starters=frozenset(_listed("starters.txt")))
+    return Vocabulary(
+        words=frozenset(_listed("en.txt")),
+        starters=frozenset(_listed("starters.txt")),
+        weak=frozenset(_listed("weak.txt")),
+        modifiers=frozenset(_listed("modifiers.txt")),
+    )
 
 
 @cache
@@ -49,14 +54,19 @@ def words_of_facts(facts: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(found)
 
 
-def lexicon(item_facts: Iterable[Mapping[str, Any]], liked: Iterable[str]) -> Lexicon:
-    """The closed language of one text: the shared words, those of the items' facts, and all names in the facts."""
+def lexicon(item_facts: Iterable[Mapping[str, Any]], liked: Iterable[str], begun: str) -> Lexicon:
+    """The closed language of one text: the shared words, those of the items' facts, and the names in the facts.
+
+    When `begun` names an item already, no further title is offered: a small model would only muddle them.
+    """
     words: set[str] = set()
-    names: list[str] = list(liked)
+    own: list[str] = []
+    people: list[str] = []
     for facts in item_facts:
         words |= words_of_facts(facts)
-        names += [str(facts[key]) for key in ("title", "year") if key in facts]
-        names += facts.get("people", ())
+        own += [facts["title"]] if "title" in facts else []
+        people += facts.get("people", ())
+    names = people if any(title in begun for title in own) else [*own, *people, *liked]
     return Lexicon(vocabulary(), frozenset(words), tuple(dict.fromkeys(names)))
 
 
