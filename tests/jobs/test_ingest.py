@@ -14,6 +14,7 @@ from cluster.errors import InputError
 from cluster.identity import Identity
 from cluster.messages import Event
 from cluster.store import Store
+from cluster.store.events import EventStore
 from jobs import ingest as ingest_job
 from jobs.columns import ColumnMap
 from jobs.ingest import ingest
@@ -196,6 +197,29 @@ def test_many_rows_in_chunks(settings: Settings, tmp_path: Path, monkeypatch: py
     path = events_file(tmp_path / "e.csv", *(f"{n},u{n % 5},i{n},view,,{n}" for n in range(100)))
     assert take(settings, ("events", path))["events"]["new"] == 100
     assert [event.event_id for event in stored(settings)] == [str(n) for n in range(100)]
+
+
+def test_a_load_that_was_cut_off_is_run_again(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest_job, "CHUNK_ROWS", 3)
+    path = events_file(
+        tmp_path / "e.csv", *(["u,i,view,5"] * 5 + ["u,j,like,"] * 5), header="user_id,item_id,type,timestamp\n"
+    )
+    append, calls = EventStore.append, []
+
+    def interrupted(part: EventStore, batch: list[Event]) -> list[bool]:
+        calls.append(len(batch))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return append(part, batch)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(EventStore, "append", interrupted)
+        take(settings, ("events", path))
+    assert len(stored(settings)) == 6
+    assert take(settings, ("events", path))["events"] == {"rows": 10, "rejected": 0, "new": 4, "duplicate": 6}
+    assert len(stored(settings)) == 10
 
 
 def test_a_job_waits_for_no_writer_for_ever(settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
