@@ -1,0 +1,11 @@
+"""The SQL store: events, catalogue, users, registry, feedback. SQLite by default, PostgreSQL by URL."""
+
+from __future__ import annotations
+
+from cluster.store.connect import connect_store
+from cluster.store.entities import Change
+from cluster.store.feedback import Feedback, Recommendation
+from cluster.store.registry import Move
+from cluster.store.store import Store
+
+__all__ = ["Change", "Feedback", "Move", "Recommendation", "Store", "connect_store"]

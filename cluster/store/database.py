@@ -1,0 +1,178 @@
+"""Connections: how each of the two databases is opened, read and written.
+
+`Database.reading()` and `Database.writing()` are the only ways in. On SQLite there is one writing connection in one
+process (see `lock`), and reading connections are opened read-only, so that no reader can ever write, not even a
+checkpoint. On PostgreSQL both come from one pool.
+
+Sequence numbers and commits: whoever tails a table by sequence number must not pass a row whose transaction commits
+later than that of a higher number. SQLite's writers take turns anyway. On PostgreSQL `ordered` takes an advisory lock
+that lives until the commit is visible, so numbers become visible in their order.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.pool import QueuePool
+
+from cluster.config import Settings
+from cluster.errors import ConfigError, UnavailableError
+from cluster.store.lock import WriterLock
+
+Gateway = Callable[[str, str, tuple[Any, ...]], Any]
+"""Carries a write (part, method, arguments) to the process that may do it, and brings the result back."""
+
+SQLITE_CACHE_KIB = 65_536
+# Advisory locks are numbers that a database's users agree on; these are "tailorbi" and "tailorbj" in ASCII.
+EVENT_ORDER_LOCK = 0x7461696C6F726269
+MIGRATION_LOCK = 0x7461696C6F72626A
+
+
+class Database:
+    """One database as one process sees it. Safe to share between threads.
+
+    Args:
+        settings: where it is and how long to wait for it.
+        readonly: open nothing that could write; needs the database to exist when it is SQLite.
+        gateway: send writes there instead; reads stay here. Implies `readonly`.
+        wait_s: how long to wait for the right to write (SQLite).
+    """
+
+    def __init__(
+        self, settings: Settings, *, readonly: bool = False, gateway: Gateway | None = None, wait_s: float = 0.0
+    ) -> None:
+        self.gateway = gateway
+        self.readonly = readonly or gateway is not None
+        self._lock: WriterLock | None = None
+        self._one_writer = threading.Lock()
+        self._writer: Engine | None = None
+        if settings.uses_sqlite:
+            self.dialect = "sqlite"
+            path = _sqlite_path(settings)
+            self._one_at_a_time = True
+            if not self.readonly:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._lock = WriterLock(path, wait_s)
+                self._writer = _sqlite_engine(path, settings, readonly=False)
+                with self.writing():  # creates the file and its WAL, which read-only connections need
+                    pass
+            self._reader = _sqlite_engine(path, settings, readonly=True)
+        else:
+            self.dialect = "postgresql"
+            self._one_at_a_time = False
+            self._reader = _postgres_engine(settings)
+            self._writer = None if self.readonly else self._reader
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection for reading; each statement sees what was committed when it began."""
+        with _translated(), self._reader.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction, committed when the block ends without an error. What was committed is on disk."""
+        if self._writer is None:
+            raise UnavailableError("the store was opened for reading only")
+        if self._one_at_a_time:
+            with self._one_writer, _translated(), self._writer.begin() as connection:
+                yield connection
+        else:
+            with _translated(), self._writer.begin() as connection:
+                yield connection
+
+    def ordered(self, connection: Connection) -> None:
+        """Make the event numbers given out in this transaction visible in their order (see the module)."""
+        if self.dialect == "postgresql":
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (EVENT_ORDER_LOCK,))
+
+    def checkpoint(self) -> None:
+        """Bring what was deleted out of SQLite's write-ahead log, where the old pages would stay readable."""
+        if self.dialect == "sqlite" and self._writer is not None:
+            with self._one_writer, _translated():
+                connection = self._writer.raw_connection()
+                try:
+                    connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+                finally:
+                    connection.close()
+
+    def close(self) -> None:
+        """Close all connections and give the right to write back."""
+        self._reader.dispose()
+        if self._writer is not None:
+            self._writer.dispose()
+        if self._lock is not None:
+            self._lock.release()
+
+
+def _sqlite_path(settings: Settings) -> Path:
+    name = make_url(settings.resolved_database_url).database
+    if not name or name == ":memory:":
+        raise ConfigError("database_url names no file: SQLite in memory cannot be shared between processes")
+    return Path(name).resolve()
+
+
+def _sqlite_engine(path: Path, settings: Settings, *, readonly: bool) -> Engine:
+    if readonly and not path.exists():
+        raise UnavailableError(f"the database {str(path)!r} does not exist yet")
+    address = f"file:{quote(str(path))}?mode={'ro' if readonly else 'rwc'}"
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            address,
+            uri=True,
+            timeout=settings.store.busy_timeout_s,
+            isolation_level=None,  # we say BEGIN ourselves: the driver's own rules differ between Python versions
+            check_same_thread=False,
+        )
+        connection.execute(f"PRAGMA cache_size=-{SQLITE_CACHE_KIB}")
+        if not readonly:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")  # NORMAL loses acknowledged rows when the power fails
+            connection.execute("PRAGMA secure_delete=ON")  # an erased person leaves no bytes behind
+        return connection
+
+    size = settings.store.pool_size if readonly else 1
+    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=size, max_overflow=0)
+    if not readonly:
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return engine
+
+
+def _postgres_engine(settings: Settings) -> Engine:
+    url = make_url(settings.resolved_database_url)
+    if url.drivername in {"postgres", "postgresql"}:
+        url = url.set(drivername="postgresql+psycopg")
+    if url.drivername != "postgresql+psycopg":
+        raise ConfigError(f"database_url is of kind {url.drivername!r}: only sqlite and postgresql are known")
+    return create_engine(
+        url,
+        pool_size=settings.store.pool_size,
+        max_overflow=0,
+        pool_timeout=settings.store.busy_timeout_s,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": 10, "application_name": "tailorbird"},
+    )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """A database that cannot be reached, is locked or full becomes an `UnavailableError`; our own faults stay."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise UnavailableError(f"the database does not answer: {error.orig}") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise UnavailableError(f"the database does not answer: {error.orig}") from error
+        raise
+    except sqlite3.OperationalError as error:  # from the driver itself, on the append path
+        raise UnavailableError(f"the database does not answer: {error}") from error

@@ -1,0 +1,95 @@
+"""Forgetting: one person everywhere at once, and everything beyond an age.
+
+An erased person leaves one row: a digest of the id, from which the shards of every pool learn to drop the session. It
+goes too when the next `prune` runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+
+from sqlalchemy import delete, func, insert, select
+
+from cluster.store.part import Part, write
+from cluster.store.tables import erasures, events, feedback, recommendations, users
+
+PRUNE_CHUNK_ROWS = 20_000
+"""Numbers covered by one transaction of `prune`: a live request waits behind it for milliseconds, not seconds."""
+ERASURE_KEEP_MS = 24 * 3_600 * 1_000
+"""How long the shards have to notice an erasure; they poll many times a second."""
+
+
+def user_digest(tenant: str, user_id: str) -> bytes:
+    """16 bytes that stand for a person in memory and in `erasures`; the same in every process."""
+    return hashlib.blake2b(f"{tenant}\0{user_id}".encode(), digest_size=16).digest()
+
+
+class Retention(Part):
+    """See the module."""
+
+    name = "retention"
+
+    @write
+    def erase(self, tenant: str, user_id: str) -> dict[str, int]:
+        """Delete all rows of a person, in one transaction.
+
+        Returns:
+            How many rows of each table went.
+        """
+        erased = {}
+        with self.database.writing() as connection:
+            for table in (events, users, feedback, recommendations):
+                statement = delete(table).where(table.c.tenant == tenant, table.c.user_id == user_id)
+                erased[table.name] = connection.execute(statement).rowcount
+            self.database.ordered(connection)
+            row = {"digest": user_digest(tenant, user_id), "erased_ms": _now_ms()}
+            connection.execute(insert(erasures), row)
+        self.database.checkpoint()
+        return erased
+
+    @write
+    def prune(self, tenant: str, before_ms: int) -> dict[str, int]:
+        """Delete the tenant's events, feedback and logged lists from before a time, and old notices of erasure.
+
+        Runs in many short transactions; stopped half-way, it goes on when called again.
+        """
+        pruned = {}
+        times = ((events, events.c.timestamp_ms), (feedback, feedback.c.created_ms))
+        for table, moment in (*times, (recommendations, recommendations.c.created_ms)):
+            with self.database.reading() as connection:
+                first, last = connection.execute(select(func.min(table.c.seq), func.max(table.c.seq))).one()
+            pruned[table.name] = 0
+            for start in range(first or 0, (last or -1) + 1, PRUNE_CHUNK_ROWS):
+                statement = delete(table).where(
+                    table.c.seq >= start,
+                    table.c.seq < start + PRUNE_CHUNK_ROWS,
+                    table.c.tenant == tenant,
+                    moment < before_ms,
+                )
+                with self.database.writing() as connection:
+                    pruned[table.name] += connection.execute(statement).rowcount
+        with self.database.writing() as connection:
+            connection.execute(delete(erasures).where(erasures.c.erased_ms < _now_ms() - ERASURE_KEEP_MS))
+        self.database.checkpoint()
+        return pruned
+
+    def erasures(self, since_seq: int, limit: int = 1000) -> list[tuple[int, bytes]]:
+        """The digests of people erased after a number, in order."""
+        statement = (
+            select(erasures.c.seq, erasures.c.digest)
+            .where(erasures.c.seq > since_seq)
+            .order_by(erasures.c.seq)
+            .limit(limit)
+        )
+        with self.database.reading() as connection:
+            return [(row[0], bytes(row[1])) for row in connection.execute(statement)]
+
+    def latest_erasure(self) -> int:
+        """The highest number of an erasure, 0 when there is none."""
+        with self.database.reading() as connection:
+            return connection.execute(select(func.max(erasures.c.seq))).scalar() or 0
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
