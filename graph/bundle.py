@@ -1,0 +1,142 @@
+"""What the folder of a version holds: the model's arrays as .npy, its words as JSON, the FAISS index. No pickles.
+
+model.json          settings, gates, names and parameters of the sources, figures
+items.json          item ids, in the order of all arrays
+arrays/NAME.npy     every array, memory-mapped when read
+index.faiss         the index over the items' joined target vectors
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from cluster.errors import BundleError
+from graph.config import GraphConfig
+from graph.content import ContentMap
+from graph.index import build_index, save_index
+from graph.kernels import Kernel
+from graph.model import Bias, Gate, Model
+from graph.weights import EventWeights
+
+FORMAT = 1
+
+
+def save_model(model: Model, folder: Path) -> None:
+    """Write the model into an empty folder."""
+    arrays = folder / "arrays"
+    arrays.mkdir(parents=True, exist_ok=True)
+
+    def put(name: str, array: np.ndarray) -> None:
+        np.save(arrays / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
+
+    kernels = []
+    for kernel in model.active:
+        shape = "factors"
+        if kernel.matrix is None:
+            assert kernel.source is not None and kernel.target is not None
+            put(f"{kernel.name}.source", kernel.source)
+            put(f"{kernel.name}.target", kernel.target)
+        elif sp.issparse(kernel.matrix):
+            shape = "sparse"
+            for part in ("data", "indices", "indptr"):
+                put(f"{kernel.name}.{part}", getattr(kernel.matrix, part))
+        else:
+            shape = "dense"
+            put(f"{kernel.name}.matrix", kernel.matrix)
+        memory = kernel.memory if np.isfinite(kernel.memory) else None
+        kernels.append(
+            {"name": kernel.name, "shape": shape, "memory": memory, "power": kernel.power, "kind": kernel.kind}
+        )
+    for bias in model.active_biases:
+        put(f"{bias.name}.bias", bias.values)
+    put("vectors", model.vectors)
+    put("popularity", model.popularity)
+    put("jitter", model.jitter)
+    if model.content is not None:
+        put("content.anchors", model.content.anchors)
+        put("content.hashed", model.content.by_hashed)
+        if model.content.by_both is not None:
+            put("content.both", model.content.by_both)
+    save_index(build_index(joined_targets(model)), folder / "index.faiss")
+    (folder / "items.json").write_text(json.dumps(list(model.item_ids), ensure_ascii=False), encoding="utf-8")
+    words = {
+        "format": FORMAT,
+        "config": model.config.model_dump(mode="json"),
+        "config_hash": model.config.config_hash,
+        "event_weights": model.weights.to_dict(),
+        "kernels": kernels,
+        "biases": [{"name": bias.name, "kind": bias.kind} for bias in model.active_biases],
+        "gates": {name: asdict(gate) for name, gate in model.gates.items()},
+        "meta": dict(model.meta),
+    }
+    (folder / "model.json").write_text(json.dumps(words, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def load_model(folder: Path) -> Model:
+    """Read a model, its arrays memory-mapped.
+
+    Raises:
+        BundleError: a file is missing or malformed, or the format is another one.
+    """
+    try:
+        return _load(folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"the version in {str(folder)!r} cannot be read: {error}") from error
+
+
+def _load(folder: Path) -> Model:
+    words: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    if words.get("format") != FORMAT:
+        raise BundleError(f"the version in {str(folder)!r} has format {words.get('format')!r}, this reads {FORMAT}")
+    item_ids = tuple(json.loads((folder / "items.json").read_text(encoding="utf-8")))
+
+    def get(name: str) -> np.ndarray:
+        loaded = np.load(folder / "arrays" / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        return np.asarray(loaded)
+
+    kernels = []
+    for entry in words["kernels"]:
+        name = entry["name"]
+        given: dict[str, Any] = {"source": None, "target": None, "matrix": None}
+        if entry["shape"] == "factors":
+            given |= {"source": get(f"{name}.source"), "target": get(f"{name}.target")}
+        elif entry["shape"] == "dense":
+            given["matrix"] = get(f"{name}.matrix")
+        else:
+            parts = tuple(get(f"{name}.{part}") for part in ("data", "indices", "indptr"))
+            given["matrix"] = sp.csr_matrix(parts, shape=(len(item_ids), len(item_ids)), copy=False)
+        memory = float("inf") if entry["memory"] is None else entry["memory"]
+        kernels.append(Kernel(name, memory=memory, power=entry["power"], kind=entry["kind"], **given))
+        if kernels[-1].items != len(item_ids):
+            raise BundleError(f"source {name!r} has {kernels[-1].items} items, the version {len(item_ids)}")
+    config = GraphConfig.model_validate(words["config"])
+    content = None
+    if (folder / "arrays" / "content.anchors.npy").exists():
+        both = (folder / "arrays" / "content.both.npy").exists()
+        content = ContentMap(get("content.anchors"), get("content.hashed"), get("content.both") if both else None)
+    return Model(
+        item_ids=item_ids,
+        kernels=tuple(kernels),
+        biases=tuple(Bias(e["name"], get(f"{e['name']}.bias"), e["kind"]) for e in words["biases"]),
+        gates={name: Gate(**gate) for name, gate in words["gates"].items()},
+        vectors=get("vectors"),
+        popularity=get("popularity"),
+        jitter=get("jitter"),
+        weights=EventWeights.from_settings(words["event_weights"], config.events),
+        config=config,
+        content=content,
+        meta=words["meta"],
+    )
+
+
+def joined_targets(model: Model) -> np.ndarray:
+    """(N, D): the targets of all factor sources and the biases side by side; `joined_query` is their counterpart."""
+    parts = [kernel.target for kernel in model.active if kernel.target is not None]
+    parts += [bias.values[:, None] for bias in model.active_biases]
+    return np.concatenate(parts, axis=1).astype(np.float32) if parts else model.vectors

@@ -1,0 +1,94 @@
+"""Learning how much each source counts, on sessions that were held out of its training.
+
+The score stays a sum: each source times a positive weight that depends only on how much of the person is known. Hence
+reasons stay exact, and a handful of numbers is learnt from thousands of held-out sessions, which does not overfit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import scipy.sparse as sp
+
+from graph.kernels import Kernel, Sessions
+from graph.model import Bias, Gate, context
+
+
+def features(
+    kernels: Sequence[Kernel], biases: Sequence[Bias], sessions: Sessions, candidates: np.ndarray | None
+) -> np.ndarray:
+    """(S, Q, C) float32: every source's unweighted score of the candidates (Q, C), or of all items without them."""
+    parts = [k.scores(sessions) if candidates is None else k.scores_at(sessions, candidates) for k in kernels]
+    for bias in biases:
+        values = bias.values[candidates] if candidates is not None else np.tile(bias.values, (len(sessions), 1))
+        parts.append(values.astype(np.float32))
+    return np.stack(parts)
+
+
+def learn_gates(
+    names: Sequence[str],
+    values: np.ndarray,
+    lengths: np.ndarray,
+    truth: np.ndarray,
+    excluded: np.ndarray,
+    steps: int,
+    seed: int,
+    ridge: float = 1e-3,
+) -> dict[str, Gate]:
+    """Gates of the sources that make the held-out events most likely.
+
+    Args:
+        names: of the sources, (S,). values: their scores (S, Q, C). lengths: events per session (Q,).
+        truth: booleans (Q, C), the held-out items. excluded: booleans (Q, C), items that are no candidates.
+    """
+    import torch
+
+    torch.manual_seed(seed)
+    spread = np.maximum(values.std(axis=2).mean(axis=1), 1e-9)
+    x = torch.from_numpy(context(lengths).astype(np.float32))
+    basis = torch.stack([torch.ones_like(x), x, x * x])
+    scaled = torch.from_numpy((values / spread[:, None, None]).astype(np.float32))
+    wanted = torch.from_numpy((truth & ~excluded).astype(np.float32))
+    wanted = wanted / wanted.sum(dim=1, keepdim=True).clamp(min=1).sqrt()
+    out = torch.from_numpy(excluded)
+    parameters = torch.zeros(len(names), 3)
+    parameters[:, 0] = -1.0
+    start = parameters.clone()
+    parameters.requires_grad_(True)
+    optimiser = torch.optim.Adam([parameters], lr=0.05)
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = 0.08 * (1 - step / steps) + 0.002
+        gates = torch.exp(parameters @ basis)
+        logits = torch.einsum("sq,sqc->qc", gates, scaled).masked_fill(out, -1e9)
+        loss = -(torch.log_softmax(logits, dim=1) * wanted).sum() / len(x)
+        loss = loss + ridge * (parameters - start).square().sum()
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    learnt = parameters.detach().numpy().astype(np.float64)
+    learnt[:, 0] -= np.log(spread)
+    return {name: Gate(*(float(v) for v in row)) for name, row in zip(names, learnt, strict=True)}
+
+
+def weighted(gates: Mapping[str, Gate], names: Sequence[str], values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """(Q, C): the sources' scores (S, Q, C) added up under the gates."""
+    x = context(lengths)
+    weights = np.stack([gates[name](x) for name in names]).astype(np.float32)
+    return np.asarray(np.einsum("sq,sqc->qc", weights, values))
+
+
+def draw_candidates(truth: sp.csr_matrix, popularity: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """(Q, C) item numbers to learn on where the catalogue is large: the truth, popular items and random ones."""
+    rng = np.random.default_rng(seed)
+    items = truth.shape[1]
+    popular = np.argsort(-popularity, kind="stable")[: count // 2]
+    rows = []
+    for query in range(truth.shape[0]):
+        wanted = truth.indices[truth.indptr[query] : truth.indptr[query + 1]][: count // 4]
+        pool = np.concatenate([wanted, popular, rng.integers(items, size=2 * count)])
+        _, first = np.unique(pool, return_index=True)
+        rows.append(pool[np.sort(first)][:count])
+    width = min(len(row) for row in rows)
+    return np.stack([row[:width] for row in rows])

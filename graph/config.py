@@ -1,0 +1,154 @@
+"""Settings of the ranking half: how events become a model and a model becomes lists.
+
+The section `graph` of the settings file is checked by `GraphConfig`. `config_hash` names one configuration: what is
+trained, what is evaluated and what is served carry the same hash in their bundle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Group(BaseModel):
+    """A group of settings: unknown keys are refused, values are immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EventConfig(Group):
+    """How one person's events are read. The weight of each event type stands in the application's section `events`."""
+
+    rating_floor: float = Field(default=0.45, ge=-1.0, le=1.0)
+    """What the lowest rating counts relative to the highest. Who rated a thing, however low, is in its audience, so
+    the default is positive and small; below zero a low rating repels like an explicit `dislike` does."""
+    rating_ceiling: float = Field(default=1.1, gt=0.0)
+    """What the highest rating counts."""
+    max_strength: float = Field(default=1.5, gt=0.0)
+    """Several events of a person with one item add up, to this at most."""
+
+
+class EncoderConfig(Group):
+    """The graph encoder and its training."""
+
+    dim: int = Field(default=64, ge=4, le=1024)
+    """Dimensions of an item's source and target vector."""
+    layers: int = Field(default=1, ge=0, le=4)
+    """Times that item vectors travel item -> user -> item over the graph before they are used."""
+    epochs: int = Field(default=200, ge=1)
+    """Most passes over the users."""
+    patience: int = Field(default=4, ge=1)
+    """Validations without a better nDCG after which training stops."""
+    validate_every: int = Field(default=10, ge=1)
+    """Epochs between validations."""
+    batch_users: int = Field(default=1024, ge=1)
+    """Users per step."""
+    learning_rate: float = Field(default=0.02, gt=0.0)
+    """Adam's step size."""
+    weight_decay: float = Field(default=2e-4, ge=0.0)
+    """Penalty on the squared length of the propagated item vectors, per item."""
+    dropout: float = Field(default=0.5, ge=0.0, lt=1.0)
+    """Share of a user vector's dimensions that are zeroed in training."""
+    keep_low: float = Field(default=0.5, gt=0.0, lt=1.0)
+    """Least share of a person's events that make the user vector in training; the others are what it must predict."""
+    keep_high: float = Field(default=0.9, gt=0.0, lt=1.0)
+    """Greatest share of a person's events that make the user vector in training."""
+    max_logits: int = Field(default=8192, ge=64)
+    """With more items than this the softmax runs over the batch's items and sampled others instead of all items."""
+    threads: int = Field(default=2, ge=1)
+    """CPU threads of training."""
+
+
+class ItemItemConfig(Group):
+    """The closed-form item-item source."""
+
+    ridge: float = Field(default=300.0, gt=0.0)
+    """Regularisation of the linear autoencoder (EASE), in events."""
+    max_dense_items: int = Field(default=6000, ge=1)
+    """With more items the inverse is too dear, and neighbours by shrunk cosine are taken."""
+    neighbours: int = Field(default=100, ge=1)
+    """Neighbours kept per item where the matrix is sparse."""
+    shrink: float = Field(default=20.0, ge=0.0)
+    """Events added to the denominator of the cosine."""
+
+
+class OrderConfig(Group):
+    """The source that reads the order of events: what tends to follow what."""
+
+    reach: float = Field(default=10.0, gt=0.0)
+    """Decay, in positions, of how far one event is taken to follow another."""
+    from_power: float = Field(default=0.7, ge=0.0, le=1.0)
+    """How strongly transitions from items with many events are discounted."""
+    to_power: float = Field(default=0.3, ge=0.0, le=1.0)
+    """How strongly transitions to items with many events are discounted."""
+    memories: tuple[float, ...] = (4.0, 15.0)
+    """Decays, in positions, with which a session is read: one source each."""
+    neighbours: int = Field(default=200, ge=1)
+    """Transitions kept per item where the matrix is sparse."""
+
+
+class ContentConfig(Group):
+    """What is known of an item before anybody met it."""
+
+    text_dim: int = Field(default=64, ge=4)
+    """Dimensions that text vectors are reduced to for ranking."""
+    hashed_dim: int = Field(default=512, ge=32)
+    """Buckets that words, categories, tags and attributes are hashed into."""
+    ridge: float = Field(default=3.0, gt=0.0)
+    """Regularisation of the regression from content to behaviour."""
+    max_anchor_items: int = Field(default=4000, ge=2)
+    """Items with most events that new items are expressed by."""
+    encoder: str = "auto"
+    """Sentence encoder: `auto` (the demo's MiniLM if installed, else none), `none`, or a local folder."""
+
+
+class CombineConfig(Group):
+    """How the sources are weighed against each other, learnt on a held-out part of the training data."""
+
+    random_share: float = Field(default=0.5, ge=0.0, le=1.0)
+    """Share of the users whose held-out events are drawn at random; the others' are their last ones."""
+    cold_share: float = Field(default=0.15, ge=0.0, lt=1.0)
+    """Share of the users who are left out whole and met with their first events only."""
+    held_out: float = Field(default=0.2, gt=0.0, lt=1.0)
+    """Share of a user's events that are held out."""
+    max_queries: int = Field(default=3000, ge=10)
+    """Most held-out sessions that the weights are learnt on."""
+    candidates: int = Field(default=2000, ge=10)
+    """Items per session that the weights are learnt on, where the catalogue is larger."""
+    steps: int = Field(default=300, ge=1)
+    """Optimiser steps."""
+
+
+class ServingConfig(Group):
+    """How lists are made."""
+
+    exhaustive_items: int = Field(default=20_000, ge=1)
+    """Up to this many items all are scored; beyond, candidates are retrieved from the index and the sparse sources."""
+    retrieve: int = Field(default=1000, ge=10)
+    """Candidates retrieved per source."""
+    reasons: int = Field(default=3, ge=1, le=20)
+    """Events named per item at most; what the others carried is summed up in one more reason."""
+    diversity_pool: int = Field(default=100, ge=10)
+    """Items that re-ranking chooses from, or five times n where that is more."""
+
+
+class GraphConfig(Group):
+    """All of it."""
+
+    seed: int = 7
+    """Seed of everything random; ties between items are broken by it, never by their ids."""
+    events: EventConfig = EventConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    item_item: ItemItemConfig = ItemItemConfig()
+    order: OrderConfig = OrderConfig()
+    content: ContentConfig = ContentConfig()
+    combine: CombineConfig = CombineConfig()
+    serving: ServingConfig = ServingConfig()
+
+    @property
+    def config_hash(self) -> str:
+        """Twelve hexadecimal characters that name this configuration."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]

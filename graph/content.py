@@ -1,0 +1,141 @@
+"""What is known of an item before anybody met it, and what follows from it for its behaviour.
+
+Features are hashed words, categories, tags and attributes, which need numpy only, and a text vector where there is one.
+A ridge regression expresses any item as a weighted sum of anchors, the items with most events: whatever holds of the
+anchors (vectors, biases, rows of item-item matrices) is carried over to the new item by the same weights, so that scores
+of new items fall apart into contributions as those of old ones do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import scipy.linalg
+
+from cluster.messages import Item
+
+_WORD = re.compile(r"\w+")
+FIELD_WEIGHTS = {"word": 0.4, "category": 1.0, "tag": 0.8, "attribute": 0.7, "step": 0.5}
+
+
+@lru_cache(maxsize=200_000)
+def _bucket(token: str, buckets: int) -> tuple[int, float]:
+    digest = hashlib.blake2b(token.encode(), digest_size=8).digest()
+    number = int.from_bytes(digest, "little")
+    return number % buckets, 1.0 if number >> 63 else -1.0
+
+
+def tokens(item: Item) -> Iterator[tuple[str, float]]:
+    """The tokens of an item's facts with their weights. A number lies between two steps of a coarse scale, softly."""
+    for word in set(_WORD.findall(f"{item.title} {item.description}".lower())):
+        yield f"word={word}", FIELD_WEIGHTS["word"]
+    for category in item.categories:
+        yield f"category={category.lower()}", FIELD_WEIGHTS["category"]
+    for tag in item.tags:
+        yield f"tag={tag.lower()}", FIELD_WEIGHTS["tag"]
+    for name, value in item.attributes.items():
+        number = _number(value)
+        if number is not None:
+            yield from _steps(name, number)
+        elif isinstance(value, str) and value:
+            yield f"{name}={value.lower()}", FIELD_WEIGHTS["attribute"]
+        elif isinstance(value, list | tuple):
+            for part in value[:20]:
+                yield f"{name}={str(part).lower()}", FIELD_WEIGHTS["attribute"]
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return float(value) if np.isfinite(value) else None
+    if isinstance(value, str) and re.fullmatch(r"-?\d{1,12}(\.\d+)?", value):
+        return float(value)
+    return None
+
+
+def _steps(name: str, number: float) -> Iterator[tuple[str, float]]:
+    # Years differ by single units, prices by factors: a linear scale for the former, a logarithmic one otherwise.
+    year = 1800 <= number <= 2200
+    scale = number - 1800 if year else float(np.sign(number) * np.log1p(abs(number)) * 2)
+    for width in (3.0, 10.0) if year else (1.0,):
+        place = scale / width
+        lower = int(np.floor(place))
+        for step, share in ((lower, 1 - (place - lower)), (lower + 1, place - lower)):
+            if share > 0:
+                yield f"{name}~{width}:{step}", FIELD_WEIGHTS["step"] * share
+
+
+def hashed_features(items: Sequence[Item | None], buckets: int) -> np.ndarray:
+    """(n, buckets) float32, unit length (zero for None and for items that nothing is known of)."""
+    out = np.zeros((len(items), buckets), dtype=np.float32)
+    for row, item in enumerate(items):
+        for token, weight in tokens(item) if item else ():
+            bucket, sign = _bucket(token, buckets)
+            out[row, bucket] += sign * weight
+    return out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-9)
+
+
+@dataclass(frozen=True, eq=False)
+class ContentMap:
+    """Expresses items by anchors.
+
+    `anchors` (A,) are item numbers; `by_both` (F + T, A) maps hashed and text features to weights, `by_hashed` (F, A)
+    hashed features alone, for items without a text vector.
+    """
+
+    anchors: np.ndarray
+    by_hashed: np.ndarray
+    by_both: np.ndarray | None = None
+
+    @property
+    def buckets(self) -> int:
+        """F."""
+        return self.by_hashed.shape[0]
+
+    def express(self, hashed: np.ndarray, text: np.ndarray | None = None) -> np.ndarray:
+        """(n, A) float32 weights whose rows sum to one. `hashed` (n, F), `text` (n, T) with zero rows where missing."""
+        weights = hashed @ self.by_hashed
+        if text is not None and self.by_both is not None:
+            has_text = np.abs(text).sum(axis=1) > 0
+            weights[has_text] = np.concatenate([hashed[has_text], text[has_text]], axis=1) @ self.by_both
+        rest = 1.0 - weights.sum(axis=1, keepdims=True)
+        return np.asarray(weights + rest / weights.shape[1], dtype=np.float32)
+
+
+def fit_content_map(
+    hashed: np.ndarray, text: np.ndarray | None, popularity: np.ndarray, ridge: float, max_anchors: int
+) -> ContentMap:
+    """Ridge regression in its dual form.
+
+    An anchor that few met is known less well and counts less: its noise falls with its number of events.
+    """
+    anchors = np.argsort(-popularity, kind="stable")[:max_anchors]
+    anchors = np.sort(anchors[popularity[anchors] > 0])
+    noise = ridge * (0.1 + 10.0 / (popularity[anchors] + 1.0))
+
+    def solve(features: np.ndarray) -> np.ndarray:
+        x = features[anchors].astype(np.float64)
+        inner = x @ x.T
+        inner[np.diag_indices_from(inner)] += noise
+        return np.asarray(scipy.linalg.solve(inner, x, assume_a="pos").T, dtype=np.float32)
+
+    by_hashed = solve(hashed)
+    both = solve(np.concatenate([hashed, text], axis=1)) if text is not None else None
+    return ContentMap(anchors, by_hashed, both)
+
+
+def reduce_text(text: np.ndarray, dim: int) -> np.ndarray:
+    """Centred and reduced to the `dim` directions with most variance, unit length: (N, dim) float32."""
+    present = np.abs(text).sum(axis=1) > 0
+    mean = text[present].mean(axis=0) if present.any() else 0.0
+    centred = np.where(present[:, None], text - mean, 0.0)
+    covariance = centred.T.astype(np.float64) @ centred
+    _, vectors = np.linalg.eigh(covariance)
+    reduced = centred @ vectors[:, ::-1][:, :dim]
+    return np.asarray(reduced / np.maximum(np.linalg.norm(reduced, axis=1, keepdims=True), 1e-9), dtype=np.float32)

@@ -1,0 +1,260 @@
+"""From interactions and catalogue to a model: all sources, then how much each one counts.
+
+First the sources are made from a part of the events; on the rest it is found when the encoder stops and what each source
+weighs. Then the sources are made again from everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from cluster.messages import Item
+from graph.combine import draw_candidates, features, learn_gates, weighted
+from graph.config import GraphConfig
+from graph.content import ContentMap, fit_content_map, hashed_features, reduce_text
+from graph.dataset import Interactions
+from graph.itemitem import item_item_kernel
+from graph.kernels import Kernel
+from graph.metrics import ndcg, per_query, top
+from graph.model import Bias, Carry, Gate, Model
+from graph.order import order_kernels
+from graph.reporting import Report, silent
+from graph.splits import Split, learning_split
+from graph.train import Trained, train_encoder
+from graph.weights import EventWeights
+
+KERNELS = ("graph", "item_item", "next_1", "next_2", "near", "text")
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """What is known of the N items: hashed features (N, F), text vectors (N, T) or None, zero rows where missing."""
+
+    hashed: np.ndarray
+    text: np.ndarray | None
+
+    @classmethod
+    def of(
+        cls,
+        item_ids: tuple[str, ...],
+        items: Mapping[str, Item],
+        config: GraphConfig,
+        text_vectors: Mapping[str, np.ndarray] | None = None,
+    ) -> Content:
+        """Features of the items in the order of `item_ids`; items that the catalogue lacks get zero rows."""
+        hashed = hashed_features([items.get(item_id) for item_id in item_ids], config.content.hashed_dim)
+        if not text_vectors:
+            return cls(hashed, None)
+        dim = len(next(iter(text_vectors.values())))
+        text = np.zeros((len(item_ids), dim), dtype=np.float32)
+        for row, item_id in enumerate(item_ids):
+            if item_id in text_vectors:
+                text[row] = text_vectors[item_id]
+        return cls(hashed, text)
+
+    @property
+    def known(self) -> np.ndarray:
+        """(N,) booleans: anything is known of the item."""
+        known = np.abs(self.hashed).sum(axis=1) > 0
+        return known if self.text is None else known | (np.abs(self.text).sum(axis=1) > 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Sources:
+    """The sources made from one set of events."""
+
+    kernels: tuple[Kernel, ...]
+    biases: tuple[Bias, ...]
+    content: ContentMap | None
+    popularity: np.ndarray
+    trained: Trained
+
+
+def fit(
+    data: Interactions,
+    content: Content,
+    weights: EventWeights,
+    config: GraphConfig,
+    report: Report | None = None,
+    meta: Mapping[str, Any] | None = None,
+) -> Model:
+    """Train everything on `data` and give the model."""
+    tell = report or silent
+    combine = config.combine
+    split = learning_split(data, combine.held_out, combine.random_share, combine.cold_share, config.seed)
+    if len(split.users) > combine.max_queries:
+        split = _sample(split, combine.max_queries, config.seed)
+    held = make_sources(split.train, content, config, "tune", tell, validation=split)
+    tell("combine", 0.0, f"{len(split.users)} sessions")
+    gates, figures = weigh(held, split, config) if len(split.users) else ({}, {})
+    sources = make_sources(data, content, config, "train", tell, epochs=max(held.trained.epochs, 1))
+    tell("combine", 1.0, "")
+    graph = sources.trained.kernel
+    assert graph.target is not None
+    vectors = _similarity_vectors(graph.target, content, config)
+    rng = np.random.default_rng(config.seed)
+    return Model(
+        item_ids=data.item_ids,
+        kernels=sources.kernels,
+        biases=sources.biases,
+        gates=gates or {name: Gate() for name in (*KERNELS, "popular")},
+        vectors=vectors,
+        popularity=sources.popularity,
+        jitter=rng.random(len(data.item_ids), dtype=np.float32),
+        weights=weights,
+        config=config,
+        content=sources.content,
+        meta={
+            "config_hash": config.config_hash, "events": len(data), "users": data.shape[0], "items": data.shape[1],
+            "epochs": held.trained.epochs, "figures": figures, **(meta or {}),
+        },
+    )  # fmt: skip
+
+
+def make_sources(
+    data: Interactions,
+    content: Content,
+    config: GraphConfig,
+    stage: str,
+    tell: Report,
+    validation: Split | None = None,
+    epochs: int | None = None,
+) -> Sources:
+    """All sources from these events; with `validation` the encoder stops by it, else after `epochs`."""
+    positive = data.pairs.positive
+    popularity = np.asarray(positive.sum(axis=0)).ravel()
+    validate = _graph_validation(validation) if validation is not None and len(validation.users) else None
+    trained = train_encoder(
+        data.pairs, config.encoder, config.seed, validate, epochs, lambda share, note: tell(stage, share, note)
+    )
+    kernels = [trained.kernel, item_item_kernel(positive, config.item_item), *order_kernels(data.pairs, config.order)]
+    if content.text is not None:
+        text = reduce_text(content.text, config.content.text_dim)
+        kernels.append(Kernel("text", source=text, target=text, power=1.0, kind="similar_text"))
+    elif np.abs(content.hashed).sum() > 0:
+        facts = reduce_text(content.hashed, config.content.text_dim)
+        kernels.append(Kernel("text", source=facts, target=facts, power=1.0, kind="similar_text"))
+    biases = [
+        Bias("popular", np.log1p(popularity).astype(np.float32)),
+        Bias("prior", (trained.bias - trained.bias.min()).astype(np.float32)),
+        Bias("recent", recent_popularity(data)),
+    ]
+    mapping = None
+    if content.known.any() and (popularity > 0).any():
+        settings = config.content
+        mapping = fit_content_map(content.hashed, content.text, popularity, settings.ridge, settings.max_anchor_items)
+        kernels, biases = fill_unmet(kernels, biases, popularity, content, mapping)
+    return Sources(tuple(kernels), tuple(biases), mapping, popularity, trained)
+
+
+def fill_unmet(
+    kernels: list[Kernel], biases: list[Bias], popularity: np.ndarray, content: Content, mapping: ContentMap
+) -> tuple[list[Kernel], list[Bias]]:
+    """Give the items that nobody met what their content foretells."""
+    unmet = np.flatnonzero((popularity == 0) & content.known)
+    if not len(unmet):
+        return kernels, biases
+    carry = Carry(
+        mapping.anchors, mapping.express(content.hashed[unmet], None if content.text is None else content.text[unmet])
+    )
+    old = len(popularity)
+    swap = np.arange(old)
+    swap[unmet] = old + np.arange(len(unmet))
+    filled = []
+    for kernel in kernels:
+        if kernel.kind == "similar_text":
+            filled.append(kernel)
+            continue
+        longer = carry.kernel(kernel)
+        if longer.matrix is not None:
+            filled.append(replace(longer, matrix=longer.matrix[swap][:, swap]))
+        else:
+            assert longer.source is not None and longer.target is not None
+            filled.append(replace(longer, source=longer.source[swap], target=longer.target[swap]))
+    changed = []
+    for bias in biases:
+        values = bias.values.copy()
+        values[unmet] = carry.rows(bias.values)
+        changed.append(replace(bias, values=values))
+    return filled, changed
+
+
+def weigh(sources: Sources, split: Split, config: GraphConfig) -> tuple[dict[str, Gate], dict[str, float]]:
+    """Learn the gates on the held-out sessions, and say how good the lists are.
+
+    The figures are honest: each half of the sessions is ranked by gates that the other half gave. The gates returned
+    are learnt on all of them.
+    """
+    sessions, seen = split.sessions(), split.seen()
+    names = [kernel.name for kernel in sources.kernels] + [bias.name for bias in sources.biases]
+    items, combine = split.truth.shape[1], config.combine
+    if items <= combine.candidates:
+        candidates = None
+        truth, excluded = split.truth.toarray() > 0, seen.toarray() > 0
+    else:
+        candidates = draw_candidates(split.truth, sources.popularity, combine.candidates, config.seed)
+        rows = np.arange(len(sessions))[:, None]
+        truth = np.asarray(split.truth[rows, candidates].todense()) > 0
+        excluded = np.asarray(seen[rows, candidates].todense()) > 0
+    values = features(sources.kernels, sources.biases, sessions, candidates)
+
+    def learn(rows: np.ndarray) -> dict[str, Gate]:
+        return learn_gates(
+            names, values[:, rows], sessions.lengths[rows], truth[rows], excluded[rows], combine.steps, config.seed
+        )
+
+    half = np.random.default_rng(config.seed).random(len(sessions)) < 0.5
+    scores = np.zeros(truth.shape, dtype=np.float32)
+    if half.any() and not half.all():
+        for rows in (half, ~half):
+            scores[rows] = weighted(learn(~rows), names, values[:, rows], sessions.lengths[rows])
+    places = sp.csr_matrix(truth & ~excluded, dtype=np.float32)
+    hidden = sp.csr_matrix(excluded, dtype=np.float32)
+    lists = top(scores, 10, hidden, config.seed)
+    popular = sources.popularity[candidates] if candidates is not None else np.tile(sources.popularity, (len(truth), 1))
+    figures = {f"{name}@10": float(each.mean()) for name, each in per_query(lists, places).items()}
+    figures["popularity_ndcg@10"] = ndcg(top(popular, 10, hidden, config.seed), places)
+    figures["sessions"] = float(len(sessions))
+    return learn(np.ones(len(sessions), dtype=bool)), {name: round(value, 5) for name, value in figures.items()}
+
+
+def recent_popularity(data: Interactions, share: float = 0.1) -> np.ndarray:
+    """(N,) float32: the logarithm of how often each item was met in the newest share of all events."""
+    if not len(data):
+        return np.zeros(data.shape[1], dtype=np.float32)
+    since = np.quantile(data.time_ms, 1.0 - share)
+    late = (data.time_ms >= since) & (data.strength > 0)
+    return np.log1p(np.bincount(data.item[late], minlength=data.shape[1])).astype(np.float32)
+
+
+def _graph_validation(split: Split) -> Callable[[Kernel, np.ndarray], float]:
+    sessions, seen = split.sessions(), split.seen()
+
+    def figure(kernel: Kernel, bias: np.ndarray) -> float:
+        return ndcg(top(kernel.scores(sessions) + bias[None, :], 10, seen), split.truth)
+
+    return figure
+
+
+def _similarity_vectors(target: np.ndarray, content: Content, config: GraphConfig) -> np.ndarray:
+    """(N, d) unit vectors of behaviour and content together."""
+    centred = target - target.mean(axis=0)
+    parts = [centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)]
+    known = content.text if content.text is not None else content.hashed
+    if np.abs(known).sum() > 0:
+        parts.append(reduce_text(known, config.content.text_dim))
+    joined = np.concatenate(parts, axis=1)
+    return np.asarray(joined / np.maximum(np.linalg.norm(joined, axis=1, keepdims=True), 1e-9), dtype=np.float32)
+
+
+def _sample(split: Split, count: int, seed: int) -> Split:
+    rows = np.sort(np.random.default_rng(seed).permutation(len(split.users))[:count])
+    return replace(split, users=split.users[rows], truth=split.truth[rows])
+
+
+__all__ = ["Content", "Sources", "fit", "make_sources", "weigh"]

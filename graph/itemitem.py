@@ -1,0 +1,52 @@
+"""Item-item similarity in closed form: having met i, how much more likely is j?"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+
+from graph.config import ItemItemConfig
+from graph.kernels import Kernel
+
+
+def ease(positive: sp.csr_matrix, ridge: float) -> np.ndarray:
+    """The linear autoencoder with zero diagonal of Steck, "Embarrassingly shallow autoencoders" (2019). (N, N) float32."""
+    gram = (positive.T @ positive).toarray().astype(np.float64)
+    gram[np.diag_indices_from(gram)] += ridge
+    inverse = scipy.linalg.inv(gram, overwrite_a=True, check_finite=False)
+    matrix = inverse / -np.diag(inverse)
+    np.fill_diagonal(matrix, 0.0)
+    return np.asarray(matrix, dtype=np.float32)
+
+
+def cosine_neighbours(positive: sp.csr_matrix, neighbours: int, shrink: float) -> sp.csr_matrix:
+    """Cosine of the items' user sets, shrunk where few met them, the strongest of each row. (N, N) sparse float32."""
+    columns = positive.T.tocsr().astype(np.float32)
+    norm = np.sqrt(np.asarray(positive.power(2).sum(axis=0)).ravel())
+    blocks = []
+    step = max(1, 50_000_000 // max(columns.shape[0] * 8, 1))
+    for start in range(0, columns.shape[0], step):
+        block = (columns[start : start + step] @ positive).tocoo()
+        value = block.data / (norm[block.row + start] * norm[block.col] + shrink)
+        value[block.row + start == block.col] = 0.0
+        blocks.append(strongest(sp.csr_matrix((value, (block.row, block.col)), shape=block.shape), neighbours))
+    return sp.vstack(blocks, format="csr", dtype=np.float32)
+
+
+def strongest(matrix: sp.csr_matrix, count: int) -> sp.csr_matrix:
+    """The matrix with only the `count` greatest positive entries of each row."""
+    matrix = matrix.tocsr()
+    matrix.eliminate_zeros()
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    order = np.lexsort((-matrix.data, rows))
+    place = np.arange(len(order)) - matrix.indptr[rows[order]]
+    kept = order[(place < count) & (matrix.data[order] > 0)]
+    return sp.csr_matrix((matrix.data[kept], (rows[kept], matrix.indices[kept])), shape=matrix.shape)
+
+
+def item_item_kernel(positive: sp.csr_matrix, config: ItemItemConfig) -> Kernel:
+    """The source `item_item` for a matrix (U, N) of who met what."""
+    if positive.shape[1] <= config.max_dense_items:
+        return Kernel("item_item", matrix=ease(positive, config.ridge))
+    return Kernel("item_item", matrix=cosine_neighbours(positive, config.neighbours, config.shrink))

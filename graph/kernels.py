@@ -1,0 +1,116 @@
+"""Sources of a score that are linear in a person's events, so that every score falls apart into exact contributions.
+
+A kernel says how much having met item i speaks for item j. A session's score for j is the sum over its events of
+`weight(event) * kernel(i, j)`: the weight is the event's signed strength, faded by its place in the session where the
+kernel has a memory, over a power of the sum of all weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+
+
+@dataclass(frozen=True, eq=False)
+class Sessions:
+    """Q sessions in one: the events of session q are rows `offsets[q]` to `offsets[q + 1]`, oldest first.
+
+    `item` (P,) are numbers of items, each at most once in a session; `strength` (P,) is signed and not zero.
+    """
+
+    offsets: np.ndarray
+    item: np.ndarray
+    strength: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """(Q,) events per session."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def query(self) -> np.ndarray:
+        """(P,) the session of each row."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    @cached_property
+    def position(self) -> np.ndarray:
+        """(P,) places from the end: 0 is the newest event."""
+        return self.offsets[1:][self.query] - 1 - np.arange(len(self.item))
+
+    @classmethod
+    def join(cls, parts: list[tuple[np.ndarray, np.ndarray]]) -> Sessions:
+        """From (items, strengths) of each session."""
+        offsets = np.concatenate(([0], np.cumsum([len(items) for items, _ in parts]))).astype(np.int64)
+        if not parts:
+            return cls(offsets, np.empty(0, np.int64), np.empty(0, np.float32))
+        item = np.concatenate([items for items, _ in parts]).astype(np.int64)
+        return cls(offsets, item, np.concatenate([strength for _, strength in parts]).astype(np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """One source.
+
+    Either factors, `source` (N, d) and `target` (N, d) with kernel(i, j) = source[i] . target[j], or a `matrix` (N, N),
+    dense or sparse. `memory` is the decay of an event's weight in positions, infinite for none; `power` the exponent of
+    the normalisation. `kind` is the kind of its reasons.
+    """
+
+    name: str
+    source: np.ndarray | None = None
+    target: np.ndarray | None = None
+    matrix: np.ndarray | sp.csr_matrix | None = None
+    memory: float = float("inf")
+    power: float = 0.5
+    kind: str = "because_liked"
+
+    @property
+    def items(self) -> int:
+        """N."""
+        return (self.matrix if self.matrix is not None else self.source).shape[0]  # type: ignore[union-attr]
+
+    def weights(self, sessions: Sessions) -> np.ndarray:
+        """(P,) the weight of each event of each session."""
+        weight = sessions.strength
+        if np.isfinite(self.memory):
+            weight = weight * np.exp(sessions.position / -self.memory).astype(np.float32)
+        total = np.bincount(sessions.query, weights=np.abs(weight), minlength=len(sessions))
+        return (weight / np.maximum(total, 1e-9)[sessions.query] ** self.power).astype(np.float32)
+
+    def spread(self, sessions: Sessions, weights: np.ndarray) -> sp.csr_matrix:
+        """The weights as a matrix (Q, N)."""
+        shape = (len(sessions), self.items)
+        return sp.csr_matrix((weights, sessions.item, sessions.offsets), shape=shape)
+
+    def scores(self, sessions: Sessions) -> np.ndarray:
+        """(Q, N) float32, every item for every session."""
+        spread = self.spread(sessions, self.weights(sessions))
+        if self.matrix is None:
+            return np.asarray((spread @ self.source) @ self.target.T, dtype=np.float32)  # type: ignore[union-attr]
+        found = spread @ self.matrix
+        return np.asarray(found.toarray() if sp.issparse(found) else found, dtype=np.float32)
+
+    def scores_at(self, sessions: Sessions, candidates: np.ndarray) -> np.ndarray:
+        """(Q, C) float32, for the items `candidates` (Q, C) of each session."""
+        spread = self.spread(sessions, self.weights(sessions))
+        if self.matrix is None:
+            vectors = spread @ self.source
+            return np.einsum("qd,qcd->qc", vectors, self.target[candidates], dtype=np.float32)  # type: ignore[index]
+        found = spread @ self.matrix
+        rows = np.repeat(np.arange(len(sessions)), candidates.shape[1])
+        at = found[rows, candidates.ravel()]
+        return np.asarray(at, dtype=np.float32).reshape(candidates.shape)
+
+    def contributions(self, events: np.ndarray, weights: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """(E, n): what each of one session's events carries of the score of each target."""
+        if self.matrix is None:
+            return (self.source[events] * weights[:, None]) @ self.target[targets].T  # type: ignore[index]
+        block = self.matrix[events[:, None], targets[None, :]]
+        block = block.toarray() if sp.issparse(block) else np.asarray(block)
+        return block * weights[:, None]

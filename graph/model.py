@@ -1,0 +1,151 @@
+"""The model: what a version holds and what every list is computed from. Plain arrays, no torch, no DGL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from graph.config import GraphConfig
+from graph.content import ContentMap
+from graph.kernels import Kernel, Sessions
+from graph.weights import EventWeights
+
+
+@dataclass(frozen=True, eq=False)
+class Bias:
+    """A source that is the same for everybody: `values` (N,). `kind` is the kind of its reasons."""
+
+    name: str
+    values: np.ndarray
+    kind: str = "popular"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The weight of one source, by how much of a person is known: exp(level + slope * x + bend * x^2)."""
+
+    level: float = 0.0
+    slope: float = 0.0
+    bend: float = 0.0
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return np.exp(np.clip(self.level + self.slope * x + self.bend * x * x, -30.0, 30.0))
+
+
+def context(lengths: np.ndarray) -> np.ndarray:
+    """What gates depend on: the number of events of a session on a logarithmic scale, -1.5 for none, near 0 for 20."""
+    return (np.log1p(np.minimum(lengths, 500)) - 3.0) / 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Everything that ranks.
+
+    `kernels` and `biases` are the sources, `gates` their weights by name; a source without a gate is not used.
+    `vectors` (N, d) unit vectors tell how alike two items are (diversity); `jitter` (N,) breaks ties at random.
+    `popularity` (N,) counts the people who met an item.
+    """
+
+    item_ids: tuple[str, ...]
+    kernels: tuple[Kernel, ...]
+    biases: tuple[Bias, ...]
+    gates: Mapping[str, Gate]
+    vectors: np.ndarray
+    popularity: np.ndarray
+    jitter: np.ndarray
+    weights: EventWeights
+    config: GraphConfig
+    content: ContentMap | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def active(self) -> tuple[Kernel, ...]:
+        """The kernels that have a gate."""
+        return tuple(kernel for kernel in self.kernels if kernel.name in self.gates)
+
+    @property
+    def active_biases(self) -> tuple[Bias, ...]:
+        """The biases that have a gate."""
+        return tuple(bias for bias in self.biases if bias.name in self.gates)
+
+    def only(self, *names: str) -> Model:
+        """The same model with these sources alone, for comparisons."""
+        return replace(self, gates={name: gate for name, gate in self.gates.items() if name in names})
+
+    def scores(self, sessions: Sessions) -> np.ndarray:
+        """(Q, N) float32, all items."""
+        x = context(sessions.lengths)
+        total = np.zeros((len(sessions), len(self.item_ids)), dtype=np.float32)
+        for kernel in self.active:
+            total += kernel.scores(sessions) * self.gates[kernel.name](x)[:, None].astype(np.float32)
+        for bias in self.active_biases:
+            total += self.gates[bias.name](x)[:, None].astype(np.float32) * bias.values[None, :]
+        return total
+
+    def extend(self, item_ids: Sequence[str], weights: np.ndarray, vectors: np.ndarray | None = None) -> Model:
+        """The model with further items at the end, each expressed by anchors: `weights` (n, A) of the content map."""
+        if self.content is None:
+            raise ValueError("a model without a content map cannot take new items in")
+        anchors, new = self.content.anchors, len(item_ids)
+        carry = Carry(anchors, weights)
+        carried = carry.rows(self.vectors) if vectors is None else vectors
+        return replace(
+            self,
+            item_ids=self.item_ids + tuple(item_ids),
+            kernels=tuple(carry.kernel(kernel) for kernel in self.kernels),
+            biases=tuple(replace(b, values=np.concatenate([b.values, carry.rows(b.values)])) for b in self.biases),
+            vectors=np.concatenate([self.vectors, _unit(carried)]),
+            popularity=np.concatenate([self.popularity, np.zeros(new, dtype=self.popularity.dtype)]),
+            jitter=np.concatenate(
+                [self.jitter, np.random.default_rng(len(self.item_ids)).random(new, dtype=np.float32)]
+            ),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Carry:
+    """Carries what holds of `anchors` (A,) over to n items by `weights` (n, A)."""
+
+    anchors: np.ndarray
+    weights: np.ndarray
+
+    def rows(self, values: np.ndarray) -> np.ndarray:
+        """(N, ...) -> (n, ...)."""
+        return np.asarray(self.weights @ values[self.anchors], dtype=values.dtype)
+
+    def kernel(self, kernel: Kernel) -> Kernel:
+        """The kernel with n further items at the end."""
+        if kernel.matrix is None:
+            source, target = kernel.source, kernel.target
+            assert source is not None and target is not None
+            return replace(
+                kernel,
+                source=np.concatenate([source, self.rows(source)]),
+                target=np.concatenate([target, self.rows(target)]),
+            )
+        if sp.issparse(kernel.matrix):
+            selector = sp.csr_matrix(self._sparse()).astype(np.float32)
+            below = selector @ kernel.matrix
+            right = kernel.matrix @ selector.T
+            return replace(kernel, matrix=sp.bmat([[kernel.matrix, right], [below, below @ selector.T]], format="csr"))
+        below = self.weights @ kernel.matrix[self.anchors]
+        right = kernel.matrix[:, self.anchors] @ self.weights.T
+        corner = below[:, self.anchors] @ self.weights.T
+        return replace(kernel, matrix=np.block([[kernel.matrix, right], [below, corner]]).astype(np.float32))
+
+    def _sparse(self) -> sp.csr_matrix:
+        """The weights as (n, N) with the strongest 50 of each row: enough for a matrix that is sparse itself."""
+        count = min(50, self.weights.shape[1])
+        best = np.argpartition(-np.abs(self.weights), count - 1, axis=1)[:, :count]
+        values = np.take_along_axis(self.weights, best, axis=1)
+        rows = np.repeat(np.arange(len(best)), count)
+        items = int(self.anchors.max()) + 1 if len(self.anchors) else 1
+        return sp.csr_matrix((values.ravel(), (rows, self.anchors[best].ravel())), shape=(len(best), items))
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9), dtype=np.float32)

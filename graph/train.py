@@ -1,0 +1,166 @@
+"""Training of the graph encoder: predict the events that were hidden from a person by those that were not.
+
+The loss is a softmax over items (all of them, or the batch's and sampled ones with their sampling probability corrected
+for), which on implicit data does better than BPR's pairs: see `jobs.evaluate`. The items that made the user vector are
+no candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graph.build import MET_BY, build_graph
+from graph.config import EncoderConfig
+from graph.dataset import Pairs
+from graph.encoder import POWER, GraphEncoder, user_vectors
+from graph.kernels import Kernel
+
+Report = Callable[[float, str], None]
+"""Called with the share that is done, 0 to 1, and a few words."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What training gives: the graph's kernel, item biases (N,), epochs run, and the best validation figure."""
+
+    kernel: Kernel
+    bias: np.ndarray
+    epochs: int
+    validation: float
+
+
+def train_encoder(
+    pairs: Pairs,
+    config: EncoderConfig,
+    seed: int,
+    validate: Callable[[Kernel, np.ndarray], float] | None = None,
+    epochs: int | None = None,
+    report: Report | None = None,
+) -> Trained:
+    """Train on the pairs.
+
+    Args:
+        validate: figure of merit of a kernel and biases on held-out events. With it training stops when the figure no
+            longer rises, and the best state is returned.
+        epochs: how many to run without validation.
+    """
+    torch.set_num_threads(config.threads)
+    generator = torch.Generator().manual_seed(seed)
+    g = build_graph(pairs)
+    positive = pairs.positive
+    popularity = torch.from_numpy(np.asarray(positive.sum(axis=0), dtype=np.float32).ravel())
+    prior = torch.log((popularity + 1.0) / (popularity.sum() + len(popularity)))
+    model = GraphEncoder(pairs.shape[1], config.dim, config.layers, prior, generator)
+    optimiser = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    active = np.flatnonzero(np.diff(positive.indptr) >= 2)
+    best = Trained(_kernel(model, g), prior.numpy().copy(), 0, -1.0)
+    waited = 0
+    total = epochs or config.epochs
+    for epoch in range(1, total + 1):
+        loss = _epoch(model, optimiser, g, pairs, active, config, generator)
+        if report and epoch % 5 == 0:
+            report(epoch / total, f"epoch {epoch}, loss {loss:.3f}")
+        if validate is None or epoch % config.validate_every:
+            continue
+        kernel, bias = _kernel(model, g), model.bias.detach().numpy().copy()
+        figure = validate(kernel, bias)
+        if figure > best.validation:
+            best, waited = Trained(kernel, bias, epoch, figure), 0
+        else:
+            waited += 1
+            if waited >= config.patience:
+                break
+    if validate is None:
+        return Trained(_kernel(model, g), model.bias.detach().numpy().copy(), total, float("nan"))
+    return best
+
+
+def _epoch(
+    model: GraphEncoder,
+    optimiser: torch.optim.Optimizer,
+    g: object,
+    pairs: Pairs,
+    active: np.ndarray,
+    config: EncoderConfig,
+    generator: torch.Generator,
+) -> float:
+    total = 0.0
+    order = active[torch.randperm(len(active), generator=generator).numpy()]
+    for start in range(0, len(order), config.batch_users):
+        users = np.sort(order[start : start + config.batch_users])
+        loss = _step(model, g, pairs, users, config, generator)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        total += float(loss.detach()) * len(users)
+    return total / max(len(order), 1)
+
+
+def _step(
+    model: GraphEncoder, g: object, pairs: Pairs, users: np.ndarray, config: EncoderConfig, generator: torch.Generator
+) -> Tensor:
+    """The loss of a batch of users: a random share of each one's events makes the vector, the rest is predicted."""
+    source, target = model(g)
+    share = config.keep_low + (config.keep_high - config.keep_low) * torch.rand(pairs.shape[0], generator=generator)
+    draw = torch.rand(len(pairs.user), generator=generator)
+    kept = (draw < share[torch.from_numpy(pairs.user.astype(np.int64))]).float()
+    rows = torch.from_numpy(_rows_of(pairs, users))
+    batch = g if len(users) == pairs.shape[0] else g.edge_subgraph({MET_BY: rows}, relabel_nodes=False)  # type: ignore[attr-defined]
+    kept_rows = kept if batch is g else kept[rows]
+    vectors = user_vectors(batch, source, kept_rows)[torch.from_numpy(users)]  # type: ignore[arg-type]
+    vectors = torch.nn.functional.dropout(vectors, config.dropout)
+
+    place = torch.full((pairs.shape[0],), -1, dtype=torch.int64)
+    place[torch.from_numpy(users)] = torch.arange(len(users))
+    user, item = (
+        place[torch.from_numpy(pairs.user.astype(np.int64))[rows]],
+        torch.from_numpy(pairs.item.astype(np.int64))[rows],
+    )
+    strength, hidden = torch.from_numpy(pairs.strength)[rows], kept[rows] == 0
+    wanted = hidden & (strength > 0)
+    candidates, correction = _candidates(item[wanted], pairs, config, generator)
+    column = torch.full((pairs.shape[1],), -1, dtype=torch.int64)
+    column[candidates] = torch.arange(len(candidates))
+
+    logits = vectors @ target[candidates].T + (model.bias[candidates] - correction)
+    shown = ~hidden & (column[item] >= 0)
+    logits = logits.index_put((user[shown], column[item[shown]]), torch.tensor(-1e9))
+    picked = torch.log_softmax(logits, dim=1)[user[wanted], column[item[wanted]]]
+    count = torch.bincount(user[wanted], minlength=len(users)).clamp(min=1).float()
+    # The root lets people with long histories count more than those with short ones, but not in proportion.
+    loss = -(picked / count[user[wanted]].sqrt()).sum() / len(users)
+    penalty = config.weight_decay * (source.square().sum() + target.square().sum())
+    return loss + penalty * (len(users) / pairs.shape[0])
+
+
+def _candidates(
+    wanted: Tensor, pairs: Pairs, config: EncoderConfig, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Items of the softmax and the logarithm of the probability that each was drawn."""
+    items = pairs.shape[1]
+    if items <= config.max_logits:
+        return torch.arange(items), torch.zeros(items)
+    half = config.max_logits // 2
+    positives = wanted[torch.randperm(len(wanted), generator=generator)]
+    sampled = torch.randint(items, (half,), generator=generator)
+    candidates = torch.unique(torch.cat([positives, sampled]))
+    share = torch.bincount(wanted, minlength=items).float() / max(len(wanted), 1)
+    missed = (1 - share[candidates]).pow(len(wanted)) * (1 - 1 / items) ** half
+    return candidates, torch.log((1 - missed).clamp(min=1e-9))
+
+
+def _rows_of(pairs: Pairs, users: np.ndarray) -> np.ndarray:
+    starts, lengths = pairs.offsets[users], pairs.offsets[users + 1] - pairs.offsets[users]
+    shift = np.repeat(starts - np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths)
+    return np.asarray(shift + np.arange(int(lengths.sum())), dtype=np.int64)
+
+
+def _kernel(model: GraphEncoder, g: object) -> Kernel:
+    with torch.no_grad():
+        source, target = model(g)
+    return Kernel("graph", source=source.numpy().copy(), target=target.numpy().copy(), power=POWER)
