@@ -10,7 +10,8 @@ export function sentence(reason) {
     const kind = reason.kind.replaceAll("_", " ");
     return t("reason.other", { kind: reason.item_id || reason.feature ? `${kind}: ${title}` : kind });
   }
-  return t(name, { title });
+  const against = `${name}.minus`;
+  return t(reason.weight < 0 && hasText(against) ? against : name, { title });
 }
 
 /** The line of a card: the reason that weighs most, else where the item comes from. */
