@@ -38,16 +38,16 @@ class Ground:
     """What a text may rest on, made once per task.
 
     `names` may appear exactly so, longest first; `own` are names of the items written about, `liked` those that the
-    person likes. `words` are lower-case words of the facts, `numbers` the digit sequences in them, `foreign` category
-    words that do not apply, `secrets` the instructions, as lower-case words.
+    person likes. `words` holds the lower-case words that each own name entitles to, `numbers` the digit sequences in
+    the facts, `genres` all words that name a category, `secrets` the instructions, as lower-case words.
     """
 
     names: tuple[str, ...]
     own: tuple[str, ...]
     liked: tuple[str, ...]
-    words: frozenset[str]
+    words: Mapping[str, frozenset[str]]
     numbers: frozenset[str]
-    foreign: frozenset[str]
+    genres: frozenset[str]
     secrets: str
     language: str
     max_chars: int
@@ -62,7 +62,7 @@ def ground_of(task: WriteTask, instructions: str, max_chars: int, categories: It
     tags = [tag for facts in item_facts for key in ("categories", "tags") for tag in facts.get(key, ())]
     description_names = [name for facts in item_facts for name in _names_in(str(facts.get("description", "")))]
     names = {*own, *liked, *people, *tags, *description_names} - {""}
-    words = frozenset[str]().union(*map(words_of_facts, item_facts))
+    words = {str(facts.get("title", "")): words_of_facts(facts) for facts in item_facts}
     genre_words = {word for genre, _ in themes().values() for word in genre} | {name.lower() for name in categories}
     return Ground(
         names=tuple(sorted(names, key=len, reverse=True)),
@@ -70,7 +70,7 @@ def ground_of(task: WriteTask, instructions: str, max_chars: int, categories: It
         liked=tuple(liked),
         words=words,
         numbers=frozenset(number for text in _all_text(item_facts, liked) for number in _NUMBER.findall(text)),
-        foreign=frozenset(genre_words - words),
+        genres=frozenset(genre_words),
         secrets=" ".join(words_of(instructions.lower())),
         language=task.language,
         max_chars=max_chars,
@@ -95,11 +95,12 @@ def check(clause: str, before: str, ground: Ground) -> str | None:
         return "script"
     if ground.language == "en" and _invents_name(bare, before, ground):
         return "name"
-    if any(word.lower() in ground.foreign for word in words_of(bare)):
+    foreign = ground.genres - _entitled(before, clause, ground)
+    if any(word.lower() in foreign for word in words_of(bare)):
         return "genre"
     if _misjudges_person(clause, ground):
         return "person"
-    if _loops(clause, before):
+    if _loops(bare, _without_names(before, ground.names)):
         return "loop"
     return None
 
@@ -111,27 +112,38 @@ def _invents_name(bare: str, before: str, ground: Ground) -> bool:
             continue
         opens = at_sentence_start(before + bare[: match.start()])
         lower = word.lower()
-        common = lower in vocabulary().words or word in vocabulary().starters or lower in ground.words
+        common = lower in vocabulary().words or word in vocabulary().starters
         if not (opens and (common or lower in theme_words())):
             return True
     return False
+
+
+def _entitled(before: str, clause: str, ground: Ground) -> frozenset[str]:
+    """Words that are true of all items which the clause speaks of: those of its sentence, else those named last."""
+    if len(ground.words) <= 1:
+        return frozenset[str]().union(*ground.words.values())
+    sentences = [*re.split(r"(?<=[.!?])\s", before), ""]
+    if before and not at_sentence_start(before):
+        clause = sentences[-2] + clause
+    for sentence in (clause, *reversed(sentences)):
+        named = [words for title, words in ground.words.items() if title and title in sentence]
+        if named:
+            return frozenset.intersection(*named)
+    return frozenset.intersection(*ground.words.values())
 
 
 def _misjudges_person(clause: str, ground: Ground) -> bool:
     """Whether a taste is claimed that the person has not shown: any at all, or that for the item itself."""
     if not ground.liked and _TASTE.search(clause):
         return True
-    return any(
-        re.search(_TOOK + re.escape(title) + r"(?!\w)", clause, re.IGNORECASE)
-        for title in ground.own
-        if title not in ground.liked
-    )
+    clause = _without_names(clause, sorted(ground.liked, key=len, reverse=True))
+    return any(re.search(_TOOK + re.escape(title) + r"(?!\w)", clause, re.IGNORECASE) for title in ground.own)
 
 
 def _loops(clause: str, before: str) -> bool:
     old, new = words_of(before.lower()), words_of(clause.lower())
     words = old + new
-    if any(a == b and len(a) > 1 for a, b in zip(words[max(len(old) - 1, 0) :], words[len(old) or 1 :], strict=False)):
+    if any(a == b and len(a) > 2 for a, b in zip(words[max(len(old) - 1, 0) :], words[len(old) or 1 :], strict=False)):
         return True
     seen: dict[tuple[str, ...], int] = {}
     for place in range(len(words) - 3):

@@ -22,6 +22,8 @@ from cluster.messages import WriteTask
 from generation.facts import clean, facts_of, titles
 
 KINDS = ("pitch", "reason", "headline", "summary", "push", "email", "chat")
+ROOM_CHARS = 30
+"""So much must be left for the model after a beginning."""
 MAX_LIKED = 3
 MAX_ITEMS = 5
 MAX_CATEGORIES = 4
@@ -39,6 +41,19 @@ class Example(BaseModel):
     answer: str
 
 
+class SegmentFile(BaseModel):
+    """One sentence of a text: what it is about, and the ways to begin it, one of which the task chooses."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    item: int | None = None
+    """Which item it is about, from 0; all of them when left out. Without such an item the sentence is left out."""
+    with_liked: list[str] = []
+    """Beginnings that name what the person liked: `{liked}`, `{all_liked}`, `{title}`, `{all_titles}` are filled in."""
+    plain: list[str]
+    """Beginnings for when nothing is known of the person, or the others are too long."""
+
+
 class PromptFile(BaseModel):
     """What a file holds."""
 
@@ -49,28 +64,39 @@ class PromptFile(BaseModel):
     examples: list[Example] = []
     shown: int = Field(default=3, ge=0)
     """So many of the examples, chosen by the task, stand in one prompt: different tasks see different ones."""
-    openings: list[str] = []
-    """Ways to begin, one of which is chosen by the task; the model writes on. `{liked}` and `{title}` are filled in."""
-    openings_without_liked: list[str] = []
+    segments: list[SegmentFile] = Field(min_length=1)
     frame: str = ""
     """Fixed text before what is generated, such as an email's subject line."""
+    closing: str = ""
+    """Fixed text after it."""
+    full_stop: bool = True
+    """Whether a full stop stays at the end of the text."""
     max_chars: int = Field(ge=20)
-    max_sentences: int = Field(ge=1)
     max_tokens: int = Field(ge=8)
+    """For one segment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One sentence to write: how it begins, and the places of the items that it is about."""
+
+    begun: str
+    items: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One task, ready for an engine. `begun` is how the answer begins, `instructions` what may not be repeated."""
+    """One task, ready for an engine. `instructions` are what may not be repeated."""
 
     version: str
     messages: tuple[tuple[str, str], ...]
     shared_messages: int
-    begun: str
+    segments: tuple[Segment, ...]
     frame: str
+    closing: str
+    full_stop: bool
     instructions: str
     max_chars: int
-    max_sentences: int
     max_tokens: int
 
 
@@ -110,20 +136,21 @@ def build(task: WriteTask, attempt: int = 0) -> Prompt:
     shared = len(messages)
     facts = [facts_of(item) for item in task.items[:MAX_ITEMS]]
     liked = titles(task.liked)[:MAX_LIKED]
+    own = titles(task.items)
     if task.kind == "chat":
         messages += _turns(task, facts)
     else:
         messages.append(("user", _lines(facts, liked, task.tone, "")))
-    own = titles(task.items)
     return Prompt(
         version=version(task.kind),
         messages=tuple(messages),
         shared_messages=shared,
-        begun=_begin(file, task, liked, own, attempt),
+        segments=tuple(_segments(file, task, attempt)),
         frame=file.frame.format(title=own[0] if own else "A pick"),
+        closing=file.closing,
+        full_stop=file.full_stop,
         instructions=system,
         max_chars=file.max_chars,
-        max_sentences=file.max_sentences,
         max_tokens=file.max_tokens,
     )
 
@@ -136,14 +163,30 @@ def choice(task: WriteTask, salt: str, n: int) -> int:
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest()) % n
 
 
-def _begin(file: PromptFile, task: WriteTask, liked: list[str], own: list[str], attempt: int) -> str:
-    openings = file.openings if liked else file.openings_without_liked
-    if not openings or not own or task.language != "en":
-        return ""
-    opening = openings[(choice(task, "opening", len(openings)) + attempt) % len(openings)]
-    return opening.format(
-        title=own[0], liked=liked[choice(task, "liked", len(liked))] if liked else "", all_liked=_and(liked[:2])
-    )
+def _segments(file: PromptFile, task: WriteTask, attempt: int) -> Iterable[Segment]:
+    own, liked = titles(task.items[:MAX_ITEMS]), titles(task.liked)[:MAX_LIKED]
+    room = file.max_chars - ROOM_CHARS
+    for number, segment in enumerate(file.segments):
+        places = tuple(range(len(own))) if segment.item is None else (segment.item,)
+        if not own or places[-1] >= len(own):
+            continue
+        values = {
+            "title": own[places[0]],
+            "last": own[places[-1]],
+            "all_titles": listed(own),
+            "liked": liked[choice(task, "liked", len(liked))] if liked else "",
+            "all_liked": listed(liked[:2]),
+        }
+        for beginnings in (segment.with_liked if liked else [], segment.plain):
+            filled = [text for beginning in beginnings if len(text := beginning.format(**values)) <= room]
+            if filled:
+                yield Segment(filled[(choice(task, f"segment {number}", len(filled)) + attempt) % len(filled)], places)
+                break
+
+
+def listed(names: list[str]) -> str:
+    """Names in one phrase: `A, B and C`."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
 
 
 def _turns(task: WriteTask, facts: list[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -173,7 +216,3 @@ def _lines(facts: Iterable[Mapping[str, Any]], liked: list[str], tone: str, ask:
     if ask:
         lines.append(f"Question: {ask}")
     return "\n".join(lines)
-
-
-def _and(names: list[str]) -> str:
-    return " and ".join(names)

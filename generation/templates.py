@@ -9,7 +9,7 @@ from typing import Any
 
 from cluster.messages import WriteTask
 from generation.facts import facts_of, titles
-from generation.prompts import MAX_ITEMS, choice
+from generation.prompts import MAX_ITEMS, choice, listed
 
 LANGUAGES = ("en", "zh")
 """What templates are written in; which of them the model writes is `GenerationConfig.languages`."""
@@ -127,6 +127,4 @@ def _kinds(task: WriteTask, chinese: bool) -> str:
 
 
 def _list(names: list[str], chinese: bool) -> str:
-    if chinese:
-        return "、".join(names)
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
+    return "、".join(names) if chinese else listed(names)

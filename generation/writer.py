@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from cluster.errors import DeadlineError, EngineError, InputError
+from cluster.errors import DeadlineError, EngineError, InputError, OverloadError
 from cluster.messages import TextDone, TextPiece, WriteTask
 from generation import prompts, templates
 from generation.clauses import ClauseSplitter, is_sentence_end
@@ -23,7 +23,6 @@ from generation.config import GenerationConfig
 from generation.engines.base import Engine, EngineRequest
 from generation.facts import facts_of, facts_of_task, titles
 from generation.guard import Ground, check, ground_of
-from generation.lexicon import Lexicon
 from generation.prompts import Prompt
 from generation.words import lexicon
 
@@ -32,16 +31,20 @@ log = logging.getLogger("tailorbird.generation")
 
 @dataclass(slots=True)
 class _Draft:
-    """The text so far. `text` is what was given out; `body` is that without the frame, as the engine sees it."""
+    """The text so far. `text` is what was given out; `body` is that without what is fixed, as the engine
+    sees it. `ended` says that nothing may follow, `complete` that the template need not.
+    `target` is how the sentence in work begins, `segment_start` where in `body`."""
 
     text: str = ""
     body: str = ""
-    sentences: int = 0
     rules: list[str] = field(default_factory=list)
     prompt_tokens: int = 0
     completion_tokens: int = 0
     finish_reason: str = "stop"
     complete: bool = False
+    ended: bool = False
+    segment_start: int = 0
+    target: str = ""
 
 
 class TextWriter:
@@ -68,7 +71,7 @@ class TextWriter:
         source = "generated"
         if not draft.complete:
             source = "template"
-            ending = templates.render(task) if not draft.text else _ending(draft.text, task.language)
+            ending = _ending(draft.text, task)
             draft.text += ending
             draft.finish_reason = "stop"
             yield TextPiece(ending)
@@ -87,116 +90,119 @@ class TextWriter:
     async def _generate(
         self, task: WriteTask, prompt: Prompt, ground: Ground, draft: _Draft, deadline: float
     ) -> AsyncGenerator[str]:
-        for attempt in range(self._config.retries + 1):
-            request = self._request(task, prompt, draft, attempt, deadline)
+        """Write one segment after the other. Retries are counted over all of them."""
+        place, attempt = 0, 0
+        while place < len(prompt.segments) and attempt <= self._config.retries and not draft.ended:
+            request = self._request(task, prompt, place, draft, attempt, deadline)
             if request is None:
                 break
             try:
-                async with aclosing(self._attempt(request, prompt, ground, draft)) as pieces:
+                async with aclosing(self._attempt(request, prompt, ground, draft, task)) as pieces:
                     async for piece in pieces:
                         yield piece
             except (EngineError, DeadlineError) as error:
-                log.warning("a text of kind %s ends with the template: %s", task.kind, error)
+                log.warning("a text of kind %s ends without its engine: %s", task.kind, error)
                 draft.rules.append("deadline" if isinstance(error, DeadlineError) else "engine")
                 break
-            except InputError:
+            except (InputError, OverloadError):
                 if draft.text:
                     break
                 raise
-            if draft.complete:
-                return
-            prompt = prompts.build(task, attempt + 1)
-        draft.complete = draft.complete or (bool(draft.body) and is_sentence_end(draft.body))
+            if len(draft.body) > len(draft.target) and is_sentence_end(draft.body):
+                place, draft.segment_start = place + 1, len(draft.body)
+            elif not draft.ended:
+                attempt += 1
+                prompt = prompts.build(task, attempt)
+        draft.complete = draft.ended or (place > 0 and is_sentence_end(draft.body))
+        if draft.complete and prompt.closing and draft.finish_reason == "stop" and not draft.ended:
+            draft.text += f" {prompt.closing}"
+            yield f" {prompt.closing}"
 
     async def _attempt(
-        self, request: EngineRequest, prompt: Prompt, ground: Ground, draft: _Draft
+        self, request: EngineRequest, prompt: Prompt, ground: Ground, draft: _Draft, task: WriteTask
     ) -> AsyncGenerator[str]:
-        """Stream one request until a clause fails (then `draft.complete` stays false) or the text is whole."""
+        """Stream one request until its sentence ends, or a clause fails, or the stream does."""
         splitter = ClauseSplitter(ground.names)
-        pending = request.begun[len(draft.body) :]
-        base_tokens, tokens, reason = draft.completion_tokens, 0, "stop"
+        clauses = splitter.feed(request.begun[len(draft.body) :])
+        before, reason = draft.completion_tokens, "stop"
         async with aclosing(self._engine.stream(request)) as chunks:
-            clauses = splitter.feed(pending)
             async for chunk in chunks:
                 draft.prompt_tokens = draft.prompt_tokens or chunk.prompt_tokens
-                tokens = chunk.completion_tokens
+                draft.completion_tokens = before + chunk.completion_tokens
                 reason = chunk.finish_reason or reason
                 clauses += splitter.feed(chunk.text)
                 for clause in clauses:
-                    piece = self._accept(clause, prompt, ground, draft)
+                    piece = self._accept(clause, prompt, ground, draft, task)
                     if piece is None:
                         return
-                    draft.completion_tokens = base_tokens + tokens
                     yield piece
-                    if draft.sentences >= prompt.max_sentences:
-                        draft.complete = True
+                    if draft.ended or (is_sentence_end(clause) and len(draft.body) > len(request.begun)):
                         return
                 clauses = []
         rest = splitter.rest().rstrip()
-        if rest and reason == "length":
-            rest = _whole(rest)
-        if rest:
-            piece = self._accept(rest, prompt, ground, draft)
-            if piece is None:
-                return
+        if rest and not is_sentence_end(rest):
+            rest = _whole(rest) if reason == "length" else f"{rest}."
+        if rest and (piece := self._accept(rest, prompt, ground, draft, task)) is not None:
             yield piece
+            if reason == "length":
+                draft.finish_reason = "length"
+                draft.ended = True
         elif not draft.body:
             draft.rules.append("empty")
-            return
-        draft.completion_tokens = base_tokens + tokens
-        draft.finish_reason = reason
-        draft.complete = True
 
-    def _accept(self, clause: str, prompt: Prompt, ground: Ground, draft: _Draft) -> str | None:
+    def _accept(self, clause: str, prompt: Prompt, ground: Ground, draft: _Draft, task: WriteTask) -> str | None:
         """Check a clause; the text to give out for it, or None when a rule fired."""
+        clause = clause if draft.body else clause.lstrip()
+        found = [place for stop in task.stop if stop and (place := clause.find(stop)) >= 0]
+        if found:
+            clause, draft.ended = clause[: min(found)], True
+            if not clause.strip():
+                return ""
         rule = check(clause, draft.body, ground)
         if rule is not None:
             draft.rules.append(rule)
+            draft.ended = False
             return None
-        piece = clause if draft.text else prompt.frame + clause.lstrip()
+        draft.body += clause
+        shown = clause.rstrip(".") if not prompt.full_stop and is_sentence_end(clause) else clause
+        piece = shown if draft.text else prompt.frame + shown
+        draft.ended = draft.ended or shown != clause
         draft.text += piece
-        draft.body += clause if draft.body else clause.lstrip()
-        draft.sentences += is_sentence_end(clause)
         return piece
 
     def _request(
-        self,
-        task: WriteTask,
-        prompt: Prompt,
-        draft: _Draft,
-        attempt: int,
-        deadline: float,
+        self, task: WriteTask, prompt: Prompt, place: int, draft: _Draft, attempt: int, deadline: float
     ) -> EngineRequest | None:
         left_s = deadline - time.monotonic()
-        left_tokens = min(prompt.max_tokens, task.max_tokens) - draft.completion_tokens
+        left_tokens = min(prompt.max_tokens, task.max_tokens - draft.completion_tokens)
         if left_s <= 0 or left_tokens < 1:
-            draft.rules.append("deadline" if left_s <= 0 else "length")
+            draft.rules += ["deadline"] if left_s <= 0 else []
             return None
         temperature = self._config.temperature if task.temperature is None else task.temperature
         if attempt and temperature == 0:
             temperature = 0.5  # the same tokens would fail again
         seed = prompts.choice(task, "seed", 1 << 31) if task.seed is None else task.seed
+        segment = prompt.segments[place]
+        if len(draft.body) == draft.segment_start:
+            draft.target = f"{draft.body} {segment.begun}" if draft.body else segment.begun
+        begun = draft.target if draft.target.startswith(draft.body) else draft.body
+        facts = [facts_of(task.items[item]) for item in segment.items]
+        closed = self._config.vocabulary == "closed" and self._engine.constrains and task.language == "en"
         return EngineRequest(
-            request_id=f"{task.request_id}/{id(draft):x}/{attempt}",
+            request_id=f"{task.request_id}/{id(draft):x}/{place}/{attempt}",
             messages=prompt.messages,
             max_tokens=left_tokens,
             temperature=temperature,
             top_p=self._config.top_p,
-            seed=seed + 7919 * attempt,
-            stop=task.stop,
-            begun=draft.body or prompt.begun,
+            seed=seed + 7919 * attempt + place,
+            begun=begun,
             shared_messages=prompt.shared_messages,
-            lexicon=self._lexicon(task, draft.body or prompt.begun),
+            lexicon=lexicon(facts, titles(task.liked), segment.begun) if closed else None,
             deadline_s=left_s,
         )
 
-    def _lexicon(self, task: WriteTask, begun: str) -> Lexicon | None:
-        if self._config.vocabulary == "open" or not self._engine.constrains or task.language != "en":
-            return None
-        return lexicon([facts_of(item) for item in task.items], titles(task.liked), begun)
-
     def _model_writes(self, task: WriteTask) -> bool:
-        return task.language in self._config.languages and (bool(task.items) or task.kind == "chat")
+        return task.language in self._config.languages and bool(prompts.titles(task.items))
 
     def _limit(self, task: WriteTask) -> int:
         return 4 * self._config.max_chars if task.kind == "chat" else self._config.max_chars
@@ -214,8 +220,12 @@ def _whole(text: str) -> str:
     return text.rsplit(" ", 1)[0].rstrip(" ,;:") if " " in text else ""
 
 
-def _ending(text: str, language: str) -> str:
-    """What the template adds to a sentence that could not be finished."""
-    if language.startswith("zh"):
+def _ending(text: str, task: WriteTask) -> str:
+    """What the template adds to what was given out already: everything, another sentence, or the end of one."""
+    if not text:
+        return templates.render(task)
+    if is_sentence_end(text):
+        return " " + templates.render(task)
+    if task.language.startswith("zh"):
         return "。"
-    return " and well worth your time." if text.rstrip().endswith((",", ";", ":")) else "."
+    return " well worth your time." if text.rstrip().endswith((",", ";", ":")) else "."

@@ -12,8 +12,11 @@ from typing import Protocol
 
 from generation.lexicon import ARTICLES, PAUSE, SENTENCE_END, Lexicon, Vocabulary, at_sentence_start, words_of
 
-CONTENT_CHARS = 5
-"""A word from this length on is written once per text: small models love to repeat themselves."""
+CONTENT_CHARS = 3
+"""A word from this length on is written once per text, unless it is weak: small models love to repeat themselves."""
+OFTEN = frozenset(("you", "that", "who", "one", "all", "for", "are", "has"))
+"""Words that may be repeated although they are neither short nor weak."""
+JOINS = frozenset(("and", "or"))
 
 
 class Tokenizer(Protocol):
@@ -25,13 +28,13 @@ class Tokenizer(Protocol):
 class Node:
     """One place in the trie: the tokens that may follow, and what kind of word ends here, if one does."""
 
-    __slots__ = ("content", "ends", "modifies", "next", "opens", "weak")
+    __slots__ = ("content", "ends", "joins", "modifies", "next", "opens", "weak")
 
     def __init__(self) -> None:
         self.next: dict[int, Node] = {}
         self.ends = False
         self.weak = False
-        self.opens = False
+        self.opens = self.joins = False
         self.modifies = False
         self.content = False
 
@@ -41,11 +44,12 @@ class Node:
         for token in tokens:
             node = node.next.setdefault(token, Node())
         node.ends = True
-        node.content = not name and len(word) >= CONTENT_CHARS
         lower = word.lower()
-        node.opens = lower in ARTICLES
+        node.opens, node.joins = lower in ARTICLES, lower in JOINS
+        node.content = not name and len(word) >= CONTENT_CHARS and lower not in OFTEN
         if vocabulary is not None:
             node.weak, node.modifies = lower in vocabulary.weak, lower in vocabulary.modifiers
+            node.content = node.content and not node.weak
 
 
 class Trie:
@@ -94,7 +98,7 @@ class Constrainer:
         last = (words_of(begun)[-1:] or [""])[0].lower()
         walk.weak, walk.open_article = last in lexicon.vocabulary.weak, last in ARTICLES
         for word in words_of(begun.lower()):
-            if len(word) >= CONTENT_CHARS:
+            if len(word) >= CONTENT_CHARS and word not in OFTEN | lexicon.vocabulary.weak:
                 walk.used.add(tuple(self._tokenizer.encode(" " + word, add_special_tokens=False)))
         return walk
 
@@ -162,7 +166,7 @@ class Walk:
     def _leave_word(self) -> None:
         ended = [node for node in self._at if node.ends] if self._word else []
         if ended:
-            modifies = any(node.modifies for node in ended)
+            modifies = any(node.modifies or node.joins for node in ended)
             self.open_article = any(node.opens for node in ended) or (self.open_article and modifies)
         if any(node.content for node in self._at):
             self.used.add(self._word)

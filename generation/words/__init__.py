@@ -55,19 +55,16 @@ def words_of_facts(facts: Mapping[str, Any]) -> frozenset[str]:
 
 
 def lexicon(item_facts: Iterable[Mapping[str, Any]], liked: Iterable[str], begun: str) -> Lexicon:
-    """The closed language of one text: the shared words, those of the items' facts, and the names in the facts.
+    """The closed language of one sentence: the shared words, those true of all its items, and the names in the facts.
 
     When `begun` names an item already, no further title is offered: a small model would only muddle them.
     """
-    words: set[str] = set()
-    own: list[str] = []
-    people: list[str] = []
-    for facts in item_facts:
-        words |= words_of_facts(facts)
-        own += [facts["title"]] if "title" in facts else []
-        people += facts.get("people", ())
+    facts = list(item_facts)
+    words = [words_of_facts(one) for one in facts]
+    own = [one["title"] for one in facts if "title" in one]
+    people = [person for one in facts for person in one.get("people", ())]
     names = people if any(title in begun for title in own) else [*own, *people, *liked]
-    return Lexicon(vocabulary(), frozenset(words), tuple(dict.fromkeys(names)))
+    return Lexicon(vocabulary(), frozenset.intersection(*words) if words else frozenset(), tuple(dict.fromkeys(names)))
 
 
 def _listed(name: str) -> Iterable[str]:
