@@ -8,7 +8,7 @@ tombstone, which tells the readers; a deleted user leaves nothing at all, and `r
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Generic, TypeVar
 
@@ -39,7 +39,7 @@ class EntityStore(Part, Generic[Entity]):
 
     table: Table
     id_column: str
-    kind: type[Entity]
+    kind: Callable[..., Entity]
     tombstones: bool
 
     @write
@@ -154,11 +154,7 @@ class EntityStore(Part, Generic[Entity]):
         return connection.execute(statement).scalar_one()
 
     def _upsert(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
-        if self.database.dialect == "sqlite":
-            from sqlalchemy.dialects.sqlite import insert as dialect_insert
-        else:
-            from sqlalchemy.dialects.postgresql import insert as dialect_insert  # type: ignore[assignment]
-        statement = dialect_insert(self.table)
+        statement = self.insert_into(self.table)
         connection.execute(
             statement.on_conflict_do_update(
                 index_elements=["tenant", self.id_column],
@@ -182,7 +178,7 @@ class EntityStore(Part, Generic[Entity]):
     def _load(self, row: Any) -> Entity:
         document = {name: tuple(v) if isinstance(v, list) else v for name, v in load(row.document).items()}
         key = {"tenant": row.tenant, self.id_column: getattr(row, self.id_column), "updated_ms": row.updated_ms}
-        return self.kind(**key, **document)
+        return self.kind(**(key | document))
 
 
 class ItemStore(EntityStore[Item]):

@@ -153,7 +153,7 @@ class EventStore(Part):
             .limit(limit)
         )
         with self.database.reading() as connection:
-            return [tuple(row) for row in connection.execute(statement)]  # type: ignore[misc]
+            return [tuple(row) for row in connection.execute(statement)]
 
     def latest_seq(self) -> int:
         """The highest number that is visible, 0 when there is none."""

@@ -83,12 +83,8 @@ class FeedbackStore(Part):
     def _insert(self, table: Table, rows: list[dict[str, Any]]) -> None:
         if not rows:
             return
-        if self.database.dialect == "sqlite":
-            from sqlalchemy.dialects.sqlite import insert as dialect_insert
-        else:
-            from sqlalchemy.dialects.postgresql import insert as dialect_insert  # type: ignore[assignment]
         with self.database.writing() as connection:
-            connection.execute(dialect_insert(table).on_conflict_do_nothing(), rows)
+            connection.execute(self.insert_into(table).on_conflict_do_nothing(), rows)
 
     def _page(self, table: Table, tenant: str, after_seq: int, limit: int) -> Sequence[Any]:
         statement = (

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
 import orjson
+from sqlalchemy import Table
+from sqlalchemy.dialects import postgresql, sqlite
 
 from cluster.errors import InputError
 from cluster.store.database import Database
@@ -26,6 +28,10 @@ class Part:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+
+    def insert_into(self, table: Table) -> Any:
+        """An INSERT that knows ON CONFLICT, which SQLAlchemy has per database."""
+        return (sqlite if self.database.dialect == "sqlite" else postgresql).insert(table)
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -139,11 +139,7 @@ class Registry(Part):
         return connection.execute(statement.with_for_update(read=True)).first() is not None
 
     def _first(self, connection: Connection, row: dict[str, Any]) -> bool:
-        if self.database.dialect == "sqlite":
-            from sqlalchemy.dialects.sqlite import insert as dialect_insert
-        else:
-            from sqlalchemy.dialects.postgresql import insert as dialect_insert  # type: ignore[assignment]
-        statement = dialect_insert(pointers).values(row).on_conflict_do_nothing().returning(pointers.c.version)
+        statement = self.insert_into(pointers).values(row).on_conflict_do_nothing().returning(pointers.c.version)
         return connection.execute(statement).first() is not None
 
 

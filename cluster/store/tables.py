@@ -26,7 +26,6 @@ metadata = MetaData()
 Sequence = BigInteger().with_variant(Integer(), "sqlite")
 # Compared by bytes on both databases, whatever the locale of the server: pages and exports come in one order.
 Key = Text(collation="C").with_variant(Text(), "sqlite")
-AUTOINCREMENT = {"sqlite_autoincrement": True}  # without it SQLite would give a deleted row's number out again
 
 events = Table(
     "events",
@@ -45,7 +44,7 @@ events = Table(
     UniqueConstraint("tenant", "event_id", name="uq_events_event_id"),
     Index("ix_events_user", "tenant", "user_id", "seq"),
     Index("ix_events_item", "tenant", "item_id"),
-    **AUTOINCREMENT,
+    sqlite_autoincrement=True,  # without it SQLite would give a deleted row's number out again
 )
 
 
@@ -106,7 +105,7 @@ moves = Table(
     Column("to_version", Text, nullable=False),
     Column("moved_ms", BigInteger, nullable=False),
     Index("ix_moves_name", "tenant", "name", "seq"),
-    **AUTOINCREMENT,
+    sqlite_autoincrement=True,
 )
 
 feedback = Table(
@@ -124,7 +123,7 @@ feedback = Table(
     Column("created_ms", BigInteger, nullable=False),
     UniqueConstraint("tenant", "feedback_id", name="uq_feedback_id"),
     Index("ix_feedback_user", "tenant", "user_id"),
-    **AUTOINCREMENT,
+    sqlite_autoincrement=True,
 )
 
 recommendations = Table(
@@ -140,7 +139,7 @@ recommendations = Table(
     Column("created_ms", BigInteger, nullable=False),
     UniqueConstraint("tenant", "recommendation_id", name="uq_recommendation_id"),
     Index("ix_recommendations_user", "tenant", "user_id"),
-    **AUTOINCREMENT,
+    sqlite_autoincrement=True,
 )
 
 erasures = Table(
@@ -149,5 +148,5 @@ erasures = Table(
     Column("seq", Sequence, primary_key=True, autoincrement=True),
     Column("digest", LargeBinary, nullable=False),
     Column("erased_ms", BigInteger, nullable=False),
-    **AUTOINCREMENT,
+    sqlite_autoincrement=True,
 )

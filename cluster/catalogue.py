@@ -1,0 +1,184 @@
+"""The catalogue in memory: a mirror of the items table in one process, kept up to date through the change feed.
+
+Read from any thread; changed only on the event loop that started it. Every read is one step on a whole dict or set, so
+no reader sees half of a change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from cluster.filters import parse_filter
+from cluster.messages import Item
+from cluster.store import Change, Store
+
+log = logging.getLogger("tailorbird.catalogue")
+
+PAGE = 5_000
+MAX_FILTERS = 64
+"""Answers of `matching` that are kept, until the catalogue changes."""
+
+
+@dataclass(slots=True)
+class _Tenant:
+    items: dict[str, Item] = field(default_factory=dict)
+    restricted: set[str] = field(default_factory=set)
+    """Items that are hidden or have a time."""
+    deleted: set[str] = field(default_factory=set)
+    categories: dict[str, set[str]] = field(default_factory=dict)
+    filters: OrderedDict[str, frozenset[str]] = field(default_factory=OrderedDict)
+
+
+class Catalogue:
+    """See the module.
+
+    Args:
+        store: open for reading at least.
+        poll_s: seconds between two looks at the change feed.
+    """
+
+    def __init__(self, store: Store, poll_s: float = 0.2) -> None:
+        self._store = store
+        self._poll_s = poll_s
+        self._tenants: dict[str, _Tenant] = {}
+        self._seq = 0
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Read everything, then keep up."""
+        await self.refresh()
+        self._task = asyncio.create_task(self._poll(), name="catalogue")
+
+    async def stop(self) -> None:
+        """Keep up no longer."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def refresh(self) -> None:
+        """Take in all changes that are committed now."""
+        while True:
+            changes = await asyncio.to_thread(self._store.items.changes, self._seq, PAGE)
+            for change in changes:
+                self._apply(change)
+            if len(changes) < PAGE:
+                return
+
+    @property
+    def version(self) -> int:
+        """The number of the last change that is in here: equal numbers mean equal catalogues."""
+        return self._seq
+
+    def get(self, tenant: str, item_id: str) -> Item | None:
+        """One item, whether or not it may be shown now."""
+        found = self._tenants.get(tenant)
+        return None if found is None else found.items.get(item_id)
+
+    def items(self, tenant: str) -> list[Item]:
+        """All items as they are now, in the order in which they came."""
+        found = self._tenants.get(tenant)
+        return [] if found is None else list(found.items.values())
+
+    def titles(self, tenant: str) -> list[str]:
+        """The titles of all items that have one."""
+        return [item.title for item in self.items(tenant) if item.title]
+
+    def is_available(self, item: Item, now_ms: int) -> bool:
+        """Whether an item may be shown at a time."""
+        return is_available(item, now_ms)
+
+    def unavailable(self, tenant: str, now_ms: int) -> frozenset[str]:
+        """Ids that may not be shown at a time: hidden, not yet or no longer available, or deleted."""
+        found = self._tenants.get(tenant)
+        if found is None:
+            return frozenset()
+        barred = (
+            item_id
+            for item_id in found.restricted.copy()
+            if (item := found.items.get(item_id)) is not None and not is_available(item, now_ms)
+        )
+        return frozenset(found.deleted.copy()).union(barred)
+
+    def in_categories(self, tenant: str, categories: Iterable[str]) -> frozenset[str]:
+        """Ids of the items that are in at least one of these categories."""
+        found = self._tenants.get(tenant)
+        if found is None:
+            return frozenset()
+        return frozenset().union(*(found.categories.get(category, set()).copy() for category in categories))
+
+    def matching(self, tenant: str, text: str) -> frozenset[str]:
+        """Ids of the items for which a filter holds (see `cluster.filters`).
+
+        Raises:
+            InputError: the filter cannot be understood.
+        """
+        holds = parse_filter(text)
+        found = self._tenants.get(tenant)
+        if found is None:
+            return frozenset()
+        known = found.filters.get(text)
+        if known is None:
+            known = frozenset([item.item_id for item in self.items(tenant) if holds(item)])
+            found.filters[text] = known
+            if len(found.filters) > MAX_FILTERS:
+                found.filters.popitem(last=False)
+        return known
+
+    def _apply(self, change: Change[Item]) -> None:
+        tenant = self._tenants.setdefault(change.tenant, _Tenant())
+        tenant.filters.clear()
+        before = tenant.items.get(change.item_id)
+        for category in before.categories if before is not None else ():
+            if (members := tenant.categories.get(category)) is not None:
+                members.discard(change.item_id)
+                if not members:
+                    del tenant.categories[category]
+        if change.item is None:
+            tenant.items.pop(change.item_id, None)
+            tenant.restricted.discard(change.item_id)
+            tenant.deleted.add(change.item_id)
+        else:
+            item = _shared(change.item)
+            tenant.items[change.item_id] = item
+            tenant.deleted.discard(change.item_id)
+            for category in item.categories:
+                tenant.categories.setdefault(category, set()).add(change.item_id)
+            if item.hidden or item.available_from_ms is not None or item.available_until_ms is not None:
+                tenant.restricted.add(change.item_id)
+            else:
+                tenant.restricted.discard(change.item_id)
+        self._seq = change.seq
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(self._poll_s)
+            try:
+                await self.refresh()
+            except Exception as error:  # the database is away: what is known goes on serving
+                log.warning("the catalogue's changes cannot be read: %s", error)
+
+
+def is_available(item: Item, now_ms: int) -> bool:
+    """Whether an item may be shown: not hidden, and inside [`available_from_ms`, `available_until_ms`)."""
+    return (
+        not item.hidden
+        and (item.available_from_ms is None or item.available_from_ms <= now_ms)
+        and (item.available_until_ms is None or now_ms < item.available_until_ms)
+    )
+
+
+def _shared(item: Item) -> Item:
+    """The same item, with strings that repeat across a catalogue kept once."""
+    return replace(
+        item,
+        tenant=sys.intern(item.tenant),
+        categories=tuple(map(sys.intern, item.categories)),
+        tags=tuple(map(sys.intern, item.tags)),
+        attributes={sys.intern(name): value for name, value in item.attributes.items()},
+    )

@@ -1,0 +1,79 @@
+"""The Ray actor around a `Shard`, and how the pool's actors are made and found."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from cluster.config import Settings
+from cluster.sessions.memory import PackedView
+from cluster.sessions.names import NAMESPACE, shard_name
+from cluster.sessions.shard import Shard
+from cluster.store.events import EventRow
+
+
+class SessionShard:
+    """A `Shard` as an actor. Every call can be repeated: Ray does, when the actor died under it."""
+
+    def __init__(self, index: int, settings: Settings) -> None:
+        self._index = index
+        self._shard = Shard(settings)
+        self._started: asyncio.Task[None] | None = None
+
+    async def ready(self) -> int:
+        """Wait until the store is open; the index of this shard."""
+        await self._start()
+        return self._index
+
+    async def append(self, batches: list[list[EventRow]]) -> list[list[bool]]:
+        """See `Shard.append`."""
+        await self._start()
+        return await self._shard.append(batches)
+
+    async def views(self, people: list[tuple[str, str]]) -> list[PackedView]:
+        """See `Shard.views`."""
+        await self._start()
+        return await self._shard.views(people)
+
+    async def write(self, part: str, method: str, args: tuple[Any, ...]) -> Any:
+        """See `Shard.write`."""
+        await self._start()
+        return await self._shard.write(part, method, args)
+
+    async def stats(self) -> dict[str, int | float]:
+        """See `Shard.stats`."""
+        return self._shard.stats() | {"index": self._index}
+
+    async def _start(self) -> None:
+        # In the first call and not in the constructor, which has no event loop; a failed start is tried again.
+        if self._started is None or (self._started.done() and self._started.exception() is not None):
+            self._started = asyncio.create_task(self._shard.start())
+        await asyncio.shield(self._started)
+
+
+def shard_actors(settings: Settings) -> list[Any]:
+    """Handles of all shards; those that do not run yet are started.
+
+    They outlive whoever starts them, come back when they die, and calls that were in work then are repeated.
+    """
+    import ray
+
+    sessions = settings.sessions
+    portable = settings.model_copy(
+        update={"state_dir": settings.state_dir.resolve(), "database_url": settings.resolved_database_url}
+    )  # an actor has another working directory
+    actor = ray.remote(SessionShard)
+    return [
+        actor.options(
+            name=shard_name(index),
+            namespace=NAMESPACE,
+            lifetime="detached",
+            get_if_exists=True,
+            num_cpus=sessions.num_cpus,
+            max_restarts=-1,
+            max_task_retries=-1,
+            max_concurrency=1000,
+            scheduling_strategy="SPREAD",
+        ).remote(index, portable)
+        for index in range(sessions.shards)
+    ]

@@ -1,0 +1,203 @@
+"""The session pool as one process sees it: which shard to ask, few calls for many requests, deadlines, bounds.
+
+Appends and views travel apart, so that a view never waits behind a commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from cluster.coalescer import Coalescer
+from cluster.config import Settings
+from cluster.errors import DeadlineError, InputError, OverloadError, TailorbirdError, UnavailableError
+from cluster.messages import Event, SessionView
+from cluster.sessions.memory import PackedView
+from cluster.sessions.names import owner
+from cluster.store.events import EventRow, to_row
+
+NOT_SEEN = frozenset({"impression"})
+"""Event types that do not make an item one that the person has seen: being shown is not meeting. All others do, a
+dislike above all, whatever they weigh."""
+
+CALLS_IN_FLIGHT = 2
+"""Per shard and direction: one in work, one on its way. More only make the lists shorter."""
+START_TIMEOUT_S = 180.0
+
+
+class SessionPool:
+    """Belongs to one event loop. `start` first; Ray must be connected.
+
+    Args:
+        settings: `sessions`, `store` and the database.
+        shards: instead of Ray actors, anything with their methods.
+    """
+
+    def __init__(self, settings: Settings, shards: Sequence[Any] | None = None) -> None:
+        self._settings = settings
+        self._shards = list(shards or [])
+        self._appends: list[Coalescer[list[EventRow], list[bool]]] = []
+        self._views: list[Coalescer[tuple[str, str], PackedView]] = []
+
+    async def start(self) -> None:
+        """Start or find the shards, and wait until they have opened (and migrated) the store.
+
+        Raises:
+            UnavailableError: one did not answer in time.
+        """
+        if not self._shards:
+            from cluster.sessions.actor import shard_actors
+
+            self._shards = await asyncio.to_thread(shard_actors, self._settings)
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await asyncio.gather(*(_answer(shard.ready) for shard in self._shards))
+        except TimeoutError:
+            raise UnavailableError(f"a session shard did not start within {START_TIMEOUT_S:g} s") from None
+        limits = self._settings.sessions
+        size, queue = limits.max_batch, limits.max_queue
+        for shard in self._shards:
+            self._appends.append(
+                Coalescer(_caller(shard.append), max_batch=size, max_queue=queue, in_flight=CALLS_IN_FLIGHT, weigh=len)
+            )
+            self._views.append(
+                Coalescer(_caller(shard.views), max_batch=size, max_queue=queue, in_flight=CALLS_IN_FLIGHT)
+            )
+
+    async def stop(self) -> None:
+        """Let go of what is in flight. The shards go on."""
+        await asyncio.gather(*(lane.close() for lane in self._appends), *(lane.close() for lane in self._views))
+
+    async def append(self, tenant: str, events: list[Event], timeout_s: float | None = None) -> list[bool]:
+        """Store events of any people; when this returns they are on disk, and the next view shows them.
+
+        Returns:
+            For each event, in order, whether it is new. True may be missing after a failure of a shard in the middle
+            of the call: its repetition finds the event stored.
+
+        Raises:
+            InputError: an event is of another tenant, or holds text that no database takes.
+            OverloadError, DeadlineError, UnavailableError: part of the events may be stored; sending all again is safe.
+        """
+        timeout_s = self._settings.sessions.timeout_s if timeout_s is None else timeout_s
+        parts: dict[int, tuple[list[int], list[EventRow]]] = {}
+        for place, event in enumerate(events):
+            if event.tenant != tenant:
+                raise InputError(f"is of tenant {event.tenant!r}, not {tenant!r}", f"events.{place}.tenant")
+            row = to_row(event)
+            _check_text(row, place)
+            places, rows = parts.setdefault(owner(tenant, event.user_id, len(self._shards)), ([], []))
+            places.append(place)
+            rows.append(row)
+        if len(parts) == 1:
+            ((shard, (_, rows)),) = parts.items()
+            return await self._appends[shard].submit(rows, timeout_s)
+        answers = await asyncio.gather(
+            *(self._appends[shard].submit(rows, timeout_s) for shard, (_, rows) in parts.items()),
+            return_exceptions=True,
+        )
+        new = [False] * len(events)
+        for (places, _), answer in zip(parts.values(), answers, strict=True):
+            if isinstance(answer, BaseException):
+                raise answer
+            for place, is_new in zip(places, answer, strict=True):
+                new[place] = is_new
+        return new
+
+    async def view(self, tenant: str, user_id: str, timeout_s: float | None = None) -> SessionView:
+        """What is known of a person now; empty for a stranger.
+
+        Raises:
+            OverloadError, DeadlineError, UnavailableError: not in time; the caller can go on with an empty view that
+                is marked `degraded`.
+        """
+        timeout_s = self._settings.sessions.timeout_s if timeout_s is None else timeout_s
+        lane = self._views[owner(tenant, user_id, len(self._shards))]
+        return make_view(tenant, user_id, await lane.submit((tenant, user_id), timeout_s))
+
+    async def stats(self, timeout_s: float = 2.0) -> list[dict[str, int | float] | None]:
+        """`Shard.stats` of each shard; None for one that does not answer."""
+
+        async def ask(shard: Any) -> dict[str, int | float] | None:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    stats: dict[str, int | float] = await _answer(shard.stats)
+                    return stats
+            except (TimeoutError, TailorbirdError):
+                return None
+
+        return await asyncio.gather(*(ask(shard) for shard in self._shards))
+
+    async def write(self, part: str, method: str, *args: Any, timeout_s: float = 30.0) -> Any:
+        """A write of the store (`("items", "put", [item])`) by the process that may: see `Store.apply`.
+
+        Raises:
+            DeadlineError, UnavailableError: it may have been done; every write can be repeated.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await _answer(self._shards[0].write, part, method, args)
+        except TimeoutError:
+            raise DeadlineError(f"{part}.{method} was not done within {timeout_s:g} s") from None
+
+
+def make_view(tenant: str, user_id: str | None, packed: PackedView) -> SessionView:
+    """The view of a packed session, with the items that count as seen."""
+    items, types, values, timestamps_ms = packed
+    seen = frozenset([item for item, kind in zip(items, types, strict=True) if kind not in NOT_SEEN])
+    return SessionView(user_id, items, types, values, timestamps_ms, seen, tenant)
+
+
+def view_of_events(
+    tenant: str, user_id: str | None, events: Sequence[Event], max_events: int | None = None
+) -> SessionView:
+    """The same view from events in the order in which they came: for jobs, so that they see what serving sees."""
+    ordered = sorted(events, key=lambda event: event.timestamp_ms)[-(max_events or len(events)) :]
+    return make_view(
+        tenant,
+        user_id,
+        (
+            tuple(event.item_id for event in ordered),
+            tuple(event.type for event in ordered),
+            tuple(event.value for event in ordered),
+            tuple(event.timestamp_ms for event in ordered),
+        ),
+    )
+
+
+def _caller(method: Any) -> Callable[[list[Any]], Awaitable[Sequence[Any]]]:
+    async def call(batch: list[Any]) -> Sequence[Any]:
+        answer: Sequence[Any] = await _answer(method, batch)
+        return answer
+
+    return call
+
+
+async def _answer(method: Any, *args: Any) -> Any:
+    """Call an actor's method, its errors as they were raised; what Ray itself says becomes `UnavailableError`."""
+    import ray.exceptions
+
+    try:
+        return await (method.remote(*args) if hasattr(method, "remote") else method(*args))
+    except ray.exceptions.RayTaskError as error:
+        cause = error.cause
+        raise (
+            cause if isinstance(cause, TailorbirdError) else UnavailableError(f"a session shard failed: {cause!r}")
+        ) from None
+    except ray.exceptions.PendingCallsLimitExceeded:
+        raise OverloadError("too many calls to a session shard are pending") from None
+    except ray.exceptions.RayError as error:
+        raise UnavailableError(f"a session shard does not answer: {type(error).__name__}") from error
+
+
+def _check_text(row: EventRow, place: int) -> None:
+    """Refuse here, for one request alone, what would make the database refuse a whole group's transaction."""
+    for text in row:
+        if isinstance(text, str) and not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                raise InputError("holds half of a surrogate pair", f"events.{place}") from None
+        if isinstance(text, str) and "\0" in text:
+            raise InputError("holds the character NUL", f"events.{place}")
