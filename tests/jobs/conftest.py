@@ -32,6 +32,14 @@ class Ran:
 RunJob = Callable[..., Ran]
 
 
+@pytest.fixture(autouse=True)
+def _settings_of_the_shell_have_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment wins over values given in code: a TAILORBIRD_STATE_DIR of the shell would be used, and shared."""
+    for name in os.environ:
+        if name.startswith("TAILORBIRD_"):
+            monkeypatch.delenv(name)
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(state_dir=tmp_path / "state")
