@@ -43,7 +43,7 @@ class Postgres:
     def start(self) -> None:
         """Start the server and wait until it answers."""
         command = [str(self._bin / "postgres"), "-D", str(self._data), "-h", "", "-k", str(self.folder)]
-        self._process = subprocess.Popen([*command, "-c", "max_connections=60"], **self._as_user())
+        self._process = subprocess.Popen([*command, "-c", "max_connections=60", "-c", "fsync=off"], **self._as_user())
         give_up = time.monotonic() + 30
         while True:
             try:

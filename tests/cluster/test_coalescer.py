@@ -1,0 +1,115 @@
+"""Requests that travel together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from cluster.coalescer import Coalescer
+from cluster.errors import DeadlineError, OverloadError
+
+
+class Echo:
+    """Answers each entry with itself; keeps the lists; can be held up."""
+
+    def __init__(self) -> None:
+        self.lists: list[list[int]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def __call__(self, batch: list[int]) -> list[int]:
+        self.lists.append(batch)
+        await self.gate.wait()
+        return batch
+
+
+async def test_entries_gather_while_calls_are_in_flight() -> None:
+    echo = Echo()
+    echo.gate.clear()
+    lane: Coalescer[int, int] = Coalescer(echo, max_batch=4, max_queue=100, in_flight=1)
+    first = asyncio.create_task(lane.submit(0, 5))
+    await asyncio.sleep(0.01)
+    rest = [asyncio.create_task(lane.submit(n, 5)) for n in range(1, 8)]
+    await asyncio.sleep(0.01)
+    assert echo.lists == [[0]] and lane.waiting == 7
+    echo.gate.set()
+    assert await asyncio.gather(first, *rest) == list(range(8))
+    assert echo.lists == [[0], [1, 2, 3, 4], [5, 6, 7]]
+
+
+async def test_heavy_entries_travel_alone() -> None:
+    lists: list[list[list[int]]] = []
+
+    async def send(batch: list[list[int]]) -> list[int]:
+        lists.append(batch)
+        return [len(entry) for entry in batch]
+
+    lane: Coalescer[list[int], int] = Coalescer(send, max_batch=3, max_queue=9, in_flight=1, weigh=len)
+    entries = [[1], [2, 2], [3], [4] * 9, [5], [6]]
+    assert await asyncio.gather(*(lane.submit(entry, 5) for entry in entries)) == [1, 2, 1, 9, 1, 1]
+    assert [[entry[0] for entry in batch] for batch in lists] == [[1, 2], [3], [4], [5, 6]]
+
+
+async def test_full_queue_refuses() -> None:
+    echo = Echo()
+    echo.gate.clear()
+    lane: Coalescer[int, int] = Coalescer(echo, max_batch=1, max_queue=2, in_flight=1)
+    tasks = [asyncio.create_task(lane.submit(0, 5))]
+    await asyncio.sleep(0.01)
+    tasks += [asyncio.create_task(lane.submit(n, 5)) for n in (1, 2)]
+    await asyncio.sleep(0)
+    with pytest.raises(OverloadError):
+        await lane.submit(3, 5)
+    echo.gate.set()
+    assert await asyncio.gather(*tasks) == [0, 1, 2]
+
+
+async def test_deadline_frees_the_queue_and_is_kept() -> None:
+    echo = Echo()
+    echo.gate.clear()
+    lane: Coalescer[int, int] = Coalescer(echo, max_batch=9, max_queue=1, in_flight=1)
+    began = time.monotonic()
+    with pytest.raises(DeadlineError):
+        await lane.submit(0, 0.05)
+    with pytest.raises(DeadlineError):
+        await lane.submit(1, 0.05)
+    late = asyncio.create_task(lane.submit(2, 5))  # the place of 1 is free again
+    await asyncio.sleep(0)
+    assert time.monotonic() - began < 1
+    echo.gate.set()
+    assert await late == 2
+    assert echo.lists == [[0], [2]]
+
+
+async def test_an_error_reaches_those_who_travelled_together() -> None:
+    async def fail(batch: list[int]) -> list[int]:
+        if 1 in batch:
+            raise ValueError("one")
+        return batch
+
+    lane: Coalescer[int, int] = Coalescer(fail, max_batch=2, max_queue=9, in_flight=1)
+    answers = await asyncio.gather(*(lane.submit(n, 5) for n in range(4)), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [ValueError, ValueError, int, int]
+
+
+async def test_wrong_number_of_answers_is_an_error() -> None:
+    async def lose(batch: list[int]) -> list[int]:
+        return batch[1:]
+
+    lane: Coalescer[int, int] = Coalescer(lose, max_batch=2, max_queue=9)
+    with pytest.raises(RuntimeError):
+        await lane.submit(1, 5)
+
+
+async def test_close_ends_everybody() -> None:
+    echo = Echo()
+    echo.gate.clear()
+    lane: Coalescer[int, int] = Coalescer(echo, max_batch=1, max_queue=9, in_flight=1)
+    tasks = [asyncio.create_task(lane.submit(n, 5)) for n in range(3)]
+    await asyncio.sleep(0.01)
+    await lane.close()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(answer, asyncio.CancelledError) for answer in answers)
+    assert echo.lists == [[0]]
