@@ -61,6 +61,8 @@ def ground_of(task: WriteTask, instructions: str, max_chars: int, categories: It
     people = [person for facts in item_facts for person in facts.get("people", ())]
     tags = [tag for facts in item_facts for key in ("categories", "tags") for tag in facts.get(key, ())]
     description_names = [name for facts in item_facts for name in _names_in(str(facts.get("description", "")))]
+    if len(item_facts) > 1:
+        tags = []  # which of the items a capitalised category belongs to could not be told
     names = {*own, *liked, *people, *tags, *description_names} - {""}
     words = {str(facts.get("title", "")): words_of_facts(facts) for facts in item_facts}
     genre_words = {word for genre, _ in themes().values() for word in genre} | {name.lower() for name in categories}

@@ -9,8 +9,8 @@ from generation.engines.constrain import Walk
 CANDIDATES = 64
 """Only so many of the likeliest tokens are sorted for the nucleus; what lies beyond has next to no probability."""
 
-CLOSING_BIAS = 0.35
-"""How much likelier, in logits, every further token makes the end of a constrained text once half of it is written."""
+CLOSING_BIAS = 0.3
+"""So many logits every further token adds to the end of a constrained text, once a third of it is written."""
 HURRY_TOKENS = 6
 """So close to the last token a constrained sentence ends as soon as it can."""
 
@@ -64,7 +64,7 @@ class Sampler:
         return token
 
     def _lean_to_end(self, logits: torch.Tensor, walk: Walk) -> torch.Tensor:
-        over = self.written - self._max_tokens // 2
+        over = self.written - self._max_tokens // 3
         closing = walk.closing() if over > 0 else []
         if closing:
             hurry = self._max_tokens - self.written <= HURRY_TOKENS

@@ -1,0 +1,131 @@
+"""What every engine must pass: subclass `EngineContract` and give it a started engine by the fixture `engine`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import aclosing
+
+import pytest
+
+from cluster.errors import DeadlineError, EngineError, InputError, OverloadError
+from generation.engines import Engine, EngineRequest
+from tests.generation.conftest import CONFIG
+
+MESSAGES = (("system", "You write one sentence."), ("user", "Say something about the sea."))
+
+
+def request(name: str, **values: object) -> EngineRequest:
+    given = {"messages": MESSAGES, "max_tokens": 16, "temperature": 0.0, **values}
+    return EngineRequest(request_id=name, **given)  # type: ignore[arg-type]
+
+
+async def collect(engine: Engine, asked: EngineRequest) -> tuple[str, int, str]:
+    text, last = "", None
+    async with aclosing(engine.stream(asked)) as chunks:
+        async for chunk in chunks:
+            assert last is None or last.finish_reason is None
+            text, last = text + chunk.text, chunk
+    assert last is not None and last.finish_reason is not None
+    return text, last.completion_tokens, last.finish_reason
+
+
+async def settled(engine: Engine, within_s: float = 5.0) -> None:
+    end = time.monotonic() + within_s
+    while engine.counts().running or engine.counts().waiting:
+        assert time.monotonic() < end, "a place in the batch was not freed"
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.integration
+class EngineContract:
+    """The tests. They leave the engine idle."""
+
+    async def test_info_is_complete(self, engine: Engine) -> None:
+        info = engine.info()
+        assert info.model and info.engine and info.device
+        assert info.weight_bytes > 1_000_000 and info.context_tokens >= 256
+        engine.health()
+
+    async def test_greedy_text_is_the_same_alone_and_in_company(self, engine: Engine) -> None:
+        alone = await collect(engine, request("alone"))
+        others = [request(f"o{n}", messages=(("user", f"Count to {n} and tell a story."),)) for n in range(3)]
+        together = await asyncio.gather(collect(engine, request("same")), *(collect(engine, o) for o in others))
+        assert alone[0].strip() and alone[1] == 16 and alone[2] == "length"
+        assert together[0] == alone
+
+    async def test_a_seed_repeats_a_text_and_another_does_not(self, engine: Engine) -> None:
+        asked = {"temperature": 1.0, "max_tokens": 24}
+        first = await collect(engine, request("a", seed=1, **asked))
+        second = await collect(engine, request("b", seed=1, **asked))
+        third = await collect(engine, request("c", seed=2, **asked))
+        assert first == second != third
+
+    async def test_what_was_begun_is_written_on(self, engine: Engine) -> None:
+        text, _, _ = await collect(engine, request("begun", begun="The sea is"))
+        assert not text.startswith("The sea is") and text.strip()
+
+    async def test_shared_messages_change_no_text(self, engine: Engine) -> None:
+        plain = await collect(engine, request("plain"))
+        for _ in range(2):
+            assert await collect(engine, request("shared", shared_messages=1)) == plain
+
+    async def test_a_stop_string_ends_the_text_before_it(self, engine: Engine) -> None:
+        whole, _, _ = await collect(engine, request("whole", max_tokens=24))
+        stop = whole.split()[3]
+        text, _, reason = await collect(engine, request("stop", max_tokens=24, stop=(stop,)))
+        assert reason == "stop" and text == whole[: whole.index(stop)]
+
+    async def test_leaving_frees_the_place_at_once(self, engine: Engine) -> None:
+        before = engine.counts().cancelled
+        async with aclosing(engine.stream(request("left", max_tokens=200))) as chunks:
+            await anext(chunks)
+        began = time.monotonic()
+        await settled(engine)
+        assert time.monotonic() - began < 1.0
+        assert engine.counts().cancelled == before + 1
+
+    async def test_cancelling_from_outside_ends_the_stream(self, engine: Engine) -> None:
+        with pytest.raises(EngineError):
+            async with aclosing(engine.stream(request("gone", max_tokens=200))) as chunks:
+                await anext(chunks)
+                engine.cancel("gone")
+                async for _ in chunks:
+                    pass
+        engine.cancel("nobody")
+
+    async def test_a_deadline_ends_a_text(self, engine: Engine) -> None:
+        began = time.monotonic()
+        with pytest.raises(DeadlineError):
+            await collect(engine, request("late", max_tokens=400, deadline_s=0.3))
+        assert time.monotonic() - began < 3.0
+        await settled(engine)
+
+    async def test_many_at_once_all_end(self, engine: Engine) -> None:
+        many = 6 * (CONFIG.max_batch + CONFIG.max_queue)
+        asked = [collect(engine, request(f"m{n}", max_tokens=8)) for n in range(many)]
+        ends = await asyncio.gather(*asked, return_exceptions=True)
+        refused = [end for end in ends if isinstance(end, OverloadError)]
+        done = [end for end in ends if isinstance(end, tuple)]
+        assert len(refused) + len(done) == many
+        assert len(done) >= CONFIG.max_batch + CONFIG.max_queue and refused
+        assert all(error.retry_after_s > 0 for error in refused)
+        await settled(engine)
+
+    @pytest.mark.parametrize("wrong", [{"messages": ()}, {"max_tokens": 0}, {"messages": (("user", "sea " * 20_000),)}])
+    async def test_what_cannot_be_done_is_refused_and_harms_nobody(
+        self, engine: Engine, wrong: dict[str, object]
+    ) -> None:
+        with pytest.raises(InputError):
+            await collect(engine, request("wrong", **wrong))
+        assert (await collect(engine, request("after")))[1] == 16
+
+    async def test_odd_prompts_are_answered(self, engine: Engine) -> None:
+        for text in ("", "\x00\x01", "海" * 50, "<|im_end|>", "🦜" * 20):
+            assert (await collect(engine, request("odd", messages=(("user", text),), max_tokens=4)))[1] >= 1
+
+    async def test_long_prompts_are_read_in_chunks(self, engine: Engine) -> None:
+        text, _, _ = await collect(
+            engine, request("long", messages=(("user", "The sea is blue. " * 40),), max_tokens=4)
+        )
+        assert text
