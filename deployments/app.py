@@ -40,7 +40,7 @@ def build(args: AppArgs) -> Application:
     args = AppArgs.model_validate(args if isinstance(args, AppArgs) else dict(args))
     settings = load_settings(args.config)
     GraphConfig.model_validate(settings.graph)
-    GenerationConfig.model_validate(settings.generation)
+    GenerationConfig.parse(settings.generation)
 
     writer = _deployment(
         Writer,
@@ -77,8 +77,7 @@ def _deployment(
     cls: type, min_replicas: int, max_replicas: int, target: float, actor_options: dict[str, Any], **options: Any
 ) -> serve.Deployment:
     scaling = AutoscalingConfig(min_replicas=min_replicas, max_replicas=max_replicas, target_ongoing_requests=target)
-    return serve.deployment(
-        cls,
+    deployment: serve.Deployment = serve.deployment(cls).options(
         name=cls.__name__,
         autoscaling_config=scaling,
         ray_actor_options=actor_options,
@@ -86,6 +85,7 @@ def _deployment(
         health_check_timeout_s=_HEALTH_TIMEOUT_S,
         **options,
     )
+    return deployment
 
 
 __all__ = ["AppArgs", "build"]

@@ -47,9 +47,9 @@ async def view_of(
 def query_of(services: Services, request: RecommendRequest, view: SessionView) -> RankQuery:
     """The ranking query of a request."""
     allowed = frozenset(request.candidates) if request.candidates is not None else None
-    if request.categories is not None:
-        in_categories = services.catalogue.in_categories(view.tenant, request.categories)
-        allowed = in_categories if allowed is None else allowed & in_categories
+    if request.filter is not None:
+        matching = services.catalogue.matching(view.tenant, request.filter)
+        allowed = matching if allowed is None else allowed & matching
     return RankQuery(
         view=view,
         n=request.n,

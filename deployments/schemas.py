@@ -11,7 +11,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from cluster.messages import MAX_ID_CHARS
-from generation.prompts import KINDS, LANGUAGES, TONES
+from generation.prompts import KINDS
+from generation.templates import LANGUAGES
+
+CONTENT_KINDS = tuple(kind for kind in KINDS if kind != "chat")
+TONES = ("friendly", "playful", "serious", "formal", "enthusiastic")
 
 
 def _no_nul(value: str) -> str:
@@ -52,10 +56,8 @@ class RecommendRequest(Body):
     """Items that may not appear."""
     candidates: list[Id] | None = Field(default=None, min_length=1, max_length=10_000)
     """When given, only these items may appear."""
-    categories: list[Annotated[str, Field(min_length=1, max_length=256)]] | None = Field(
-        default=None, min_length=1, max_length=100
-    )
-    """When given, only items with at least one of these categories may appear."""
+    filter: str | None = Field(default=None, max_length=2000)
+    """When given, only items for which it holds may appear: `genre == "Drama" and year >= 1990`."""
     include_seen: bool = False
     """Whether items that the person has met already may appear."""
     diversity: float = Field(default=0.0, ge=0, le=1)
@@ -103,7 +105,7 @@ class RecommendResponse(BaseModel):
 class ContentRequest(Body):
     """Ask for a text about an item (or several), for a person."""
 
-    kind: Literal[KINDS]  # type: ignore[valid-type]
+    kind: Literal[CONTENT_KINDS]  # type: ignore[valid-type]
     user_id: Id | None = None
     session: list[SessionItem] | None = Field(default=None, min_length=1, max_length=1000)
     item_id: Id | None = None

@@ -18,7 +18,8 @@ from ray.serve.exceptions import RayServeException
 
 from cluster.errors import EngineError, OverloadError, TailorbirdError, UnavailableError
 from cluster.messages import EngineInfo, TextDone, TextPiece, WriteTask
-from generation.writer import template_text
+from generation import prompts, templates
+from generation.facts import facts_of_task
 
 log = logging.getLogger("tailorbird.writing")
 
@@ -71,8 +72,11 @@ class WriterClient:
             if time.monotonic() + _RETRY_PAUSE_S >= end:
                 break
             await asyncio.sleep(_RETRY_PAUSE_S)
-        for frame in template_text(task):
-            yield frame
+        text = templates.render(task)
+        yield TextPiece(text)
+        yield TextDone(
+            text, "template", "template", prompts.version(task.kind), facts=facts_of_task(task), rules=("unavailable",)
+        )
 
     async def info(self, timeout_s: float = 5.0) -> EngineInfo:
         """What the writers run on.
