@@ -69,11 +69,7 @@ def end_orphan(settings: Settings) -> bool:
     info = read_run_file(settings)
     if info is None or _is_alive(info.pid):
         return False
-    family = ray_family(info.ray_pid, ray_temp_dir(settings))
-    for process in family:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(family, timeout=5)
+    kill_family(info.ray_pid, ray_temp_dir(settings))
     (settings.state_dir / RUN_FILE).unlink(missing_ok=True)
     return True
 
@@ -97,6 +93,18 @@ def ray_family(ray_pid: int, temp_dir: Path) -> list[psutil.Process]:
                 family[process.pid] = process
     family.pop(os.getpid(), None)
     return list(family.values())
+
+
+def kill_family(ray_pid: int, temp_dir: Path) -> None:
+    """Kill what is left of a Ray. Looked up again until nothing is: HAProxy is started anew while Serve shuts down."""
+    for _ in range(5):
+        family = ray_family(ray_pid, temp_dir)
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        _, left = psutil.wait_procs(family, timeout=5)
+        if not family and not left:
+            return
 
 
 def _is_alive(pid: int) -> bool:
@@ -212,16 +220,14 @@ class RayHead:
             (self._settings.state_dir / RUN_FILE).unlink()
         if self._process is None:
             return
-        family = ray_family(self._process.pid, self.temp_dir)
+        pid = self._process.pid
+        family = ray_family(pid, self.temp_dir)
         if self.alive():
             self._process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout_s)
-        _, left = psutil.wait_procs(family, timeout=3)
-        for process in left:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(left, timeout=5)
+        psutil.wait_procs(family, timeout=3)
+        kill_family(pid, self.temp_dir)
         self._process.wait(timeout_s)
         self._process = None
 

@@ -30,7 +30,6 @@ def create_app(services: Services) -> FastAPI:
         version=metadata.version("tailorbird"),
         summary="A recommender that also writes.",
         lifespan=lifespan,
-        strict_content_type=False,  # `curl -d` without a header is understood too
     )
     app.state.services = services
     problems.install(app)

@@ -23,6 +23,7 @@ log = logging.getLogger("tailorbird.http")
 
 OPEN_PATHS = frozenset({"/", "/healthz/live", "/healthz/ready", "/favicon.ico"})
 OPEN_PREFIX = "/static/"
+FORM = b"application/x-www-form-urlencoded"
 _REQUEST_ID = re.compile(rb"^[\x21-\x7e]{1,128}$")
 
 
@@ -57,6 +58,10 @@ class Gate:
         given = headers.get(b"x-request-id", b"")
         request_id = given if _REQUEST_ID.match(given) else uuid.uuid4().hex.encode()
         scope["request_id"] = request_id.decode("ascii")
+        if scope["path"].startswith("/v1/") and headers.get(b"content-type", FORM).startswith(FORM):
+            # What `curl -d` sends when nothing is said. Every body here is JSON.
+            others = [pair for pair in scope["headers"] if pair[0] != b"content-type"]
+            scope["headers"] = [*others, (b"content-type", b"application/json")]
         status = 0
 
         async def send_marked(message: Message) -> None:

@@ -41,7 +41,7 @@ def recorded() -> Recorded:
 
 @pytest.fixture
 async def client(recorded: Recorded) -> AsyncIterator[httpx.AsyncClient]:
-    app = FastAPI(strict_content_type=False)
+    app = FastAPI()
     problems.install(app)
 
     @app.post("/v1/things")
@@ -113,6 +113,12 @@ async def test_bad_bodies_are_4xx_problems_with_their_place(
     assert document["instance"] == answer.headers["x-request-id"]
     if loc is not None:
         assert document["errors"][0]["loc"] == loc
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", ""])
+async def test_a_body_is_json_whatever_curl_calls_it(client: httpx.AsyncClient, kind: str) -> None:
+    headers = {"Content-Type": kind} if kind else {}
+    assert (await client.post("/v1/things", content=b'{"n": 3}', headers=headers)).json()["n"] == 3
 
 
 async def test_a_long_body_without_a_declared_length_is_413(client: httpx.AsyncClient) -> None:
