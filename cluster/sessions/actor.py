@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 from cluster.config import Settings
@@ -42,7 +43,7 @@ class SessionShard:
 
     async def stats(self) -> dict[str, int | float]:
         """See `Shard.stats`."""
-        return self._shard.stats() | {"index": self._index}
+        return self._shard.stats() | {"index": self._index, "pid": os.getpid()}
 
     async def _start(self) -> None:
         # In the first call and not in the constructor, which has no event loop; a failed start is tried again.

@@ -6,6 +6,7 @@ small chunks between the live requests, reads stay here. Without a server the ca
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -63,16 +64,17 @@ class _Gateway:
 
 def _running_shard(settings: Settings) -> Any | None:
     """Shard 0 of the server that uses these settings; None when there is no server."""
-    import ray
-
     from cluster.sessions.names import NAMESPACE, shard_name
 
-    if not ray.is_initialized():
+    # Ray reads how to authenticate when it is imported, so `attach_ray` has to set that before anybody imports it.
+    if "ray" not in sys.modules or not sys.modules["ray"].is_initialized():
         from cluster.launch import attach_ray, read_run_file
 
         if read_run_file(settings) is None:
             return None
         attach_ray(settings)
+    import ray
+
     try:
         return ray.get_actor(shard_name(0), namespace=NAMESPACE)
     except ValueError:
