@@ -36,7 +36,7 @@ class LiveVersion(Generic[Loaded]):
 
     Args:
         read_pointer: the version that the registry says is live, or None; blocking, called in a thread.
-        load: makes the thing that serves from a verified local folder and checks it; blocking, called in a thread.
+        load: makes the thing that serves from a verified local folder and the version's name, and checks it; blocking, called in a thread.
         cache_dir: where bundles of other places are kept on this node.
         poll_s: seconds between two looks at the pointer, give or take a fifth.
         metrics: where swaps and failures are counted.
@@ -45,7 +45,7 @@ class LiveVersion(Generic[Loaded]):
     def __init__(
         self,
         read_pointer: Callable[[], Version | None],
-        load: Callable[[Path], Loaded],
+        load: Callable[[Path, str], Loaded],
         cache_dir: Path,
         poll_s: float,
         metrics: SwapMetrics,
@@ -107,7 +107,7 @@ class LiveVersion(Generic[Loaded]):
         return True
 
     def _bring(self, pointer: Version) -> Loaded:
-        return self._load(open_bundle(pointer.url, self._cache_dir))
+        return self._load(open_bundle(pointer.url, self._cache_dir), pointer.version)
 
     async def _poll(self) -> None:
         while True:

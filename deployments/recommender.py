@@ -215,10 +215,10 @@ class HandleRanking:
         return found
 
 
-def _load_ranker(path: Path) -> Ranker:
+def _load_ranker(path: Path, version: str) -> Ranker:
     from graph.ranking import Ranker
 
-    ranker = Ranker.load(path)
+    ranker = Ranker.load(path, version)
     ranker.smoke()
     return ranker
 
