@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,12 @@ def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 def texts(*layers: Mapping[str, Any], name: str = RELEASE) -> dict[str, str]:
     """Rendered text by template path below `templates/`. Fails where Helm does."""
-    rendered = chart().render(merged(*layers), name=name, namespace=NAMESPACE)
+    return dict(_rendered(json.dumps(merged(*layers), sort_keys=True), name))
+
+
+@functools.cache
+def _rendered(values: str, name: str) -> dict[str, str]:
+    rendered = chart().render(json.loads(values), name=name, namespace=NAMESPACE)
     return {path.split("/templates/", 1)[1]: text for path, text in rendered.items()}
 
 

@@ -117,13 +117,12 @@ def crd_folder() -> Path | None:
 
 
 @functools.cache
-def kuberay_schema(kind: str) -> dict[str, Any]:
-    """KubeRay's schema of a kind, unknown keys refused."""
+def kuberay_validator(kind: str) -> jsonschema.Draft202012Validator:
+    """By KubeRay's schema of a kind, unknown keys refused."""
     folder = crd_folder()
     assert folder is not None
     with gzip.open(folder / f"{kind.lower()}s.v1.schema.json.gz") as file:
-        schema: dict[str, Any] = _strict(json.load(file))
-    return schema
+        return jsonschema.Draft202012Validator(_strict(json.load(file)))
 
 
 def _strict(node: Any) -> Any:
@@ -145,7 +144,7 @@ def check(thing: dict[str, Any]) -> None:
     group = thing["apiVersion"].split("/")[0]
     if group == "ray.io":
         if crd_folder() is not None:
-            jsonschema.Draft202012Validator(kuberay_schema(thing["kind"])).validate(thing)
+            kuberay_validator(thing["kind"]).validate(thing)
         for _, template in pod_templates(thing["spec"]):
             check(_as_pod(template))
     elif thing["kind"] in _OTHERS:

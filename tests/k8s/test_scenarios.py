@@ -88,8 +88,9 @@ def test_only_who_needs_kubernetes_gets_a_token(name: str) -> None:
     }
     assert with_token <= {"launcher", "ray"}
     cluster = render(values_of(name))["rayservice"]["spec"]["rayClusterConfig"]
-    assert cluster["headGroupSpec"]["template"]["spec"]["automountServiceAccountToken"] == (
-        cluster["enableInTreeAutoscaling"]
+    assert (
+        cluster["headGroupSpec"]["template"]["spec"]["automountServiceAccountToken"]
+        == (cluster["enableInTreeAutoscaling"])
     )
     for group in cluster["workerGroupSpecs"]:
         assert group["template"]["spec"]["automountServiceAccountToken"] is False
@@ -116,10 +117,19 @@ def restricted(spec: dict[str, Any]) -> list[str]:
     """What the Pod Security Standard `restricted` has against a pod."""
     faults = [key for key in ("hostNetwork", "hostPID", "hostIPC") if spec.get(key)]
     pod = spec.get("securityContext", {})
-    allowed = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
-    for volume in spec.get("volumes", []):
-        if not set(volume) - {"name"} <= allowed:
-            faults.append(f"volume {volume['name']}")
+    allowed = {
+        "configMap",
+        "csi",
+        "downwardAPI",
+        "emptyDir",
+        "ephemeral",
+        "persistentVolumeClaim",
+        "projected",
+        "secret",
+    }
+    faults += [
+        f"volume {volume['name']}" for volume in spec.get("volumes", []) if not set(volume) - {"name"} <= allowed
+    ]
     for container in [*spec.get("initContainers", []), *spec["containers"]]:
         own = container.get("securityContext", {})
         both = pod | own

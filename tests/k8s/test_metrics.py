@@ -1,0 +1,162 @@
+"""Dashboards and alerts ask only for metrics that exist: ours are found in the code, Ray's in the installed Ray."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.k8s.chart import CHART, NAME, ROOT, minimal
+
+PACKAGES = ("cluster", "graph", "generation", "deployments", "jobs")
+ELSEWHERE = {"up", "kube_job_status_failed"}
+"""Made by Prometheus and by kube-state-metrics."""
+
+_WORDS = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+
+
+def our_metrics() -> set[str]:
+    """Names under which Prometheus sees the metrics that the code makes.
+
+    Ray's agent puts `ray_` in front, `_total` behind a counter, and makes three series of a histogram.
+    """
+    exported: set[str] = set()
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call):
+                    exported |= _exported(node)
+    return exported
+
+
+def _exported(call: ast.Call) -> set[str]:
+    kind = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    first = call.args[0] if call.args else next((word.value for word in call.keywords if word.arg == "name"), None)
+    if kind not in {"Counter", "Gauge", "Histogram"} or not isinstance(first, ast.Constant):
+        return set()
+    name = f"ray_{first.value}"
+    if kind == "Counter":
+        return {f"{name.removesuffix('_total')}_total"}
+    if kind == "Histogram":
+        return {f"{name}_bucket", f"{name}_sum", f"{name}_count"}
+    return {name}
+
+
+def metrics_of(expression: str) -> set[str]:
+    """Names of series in a PromQL expression."""
+    bare = re.sub(r'"[^"]*"', '""', expression)
+    bare = re.sub(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)", "", bare)
+    bare = re.sub(r"\{[^}]*\}", "", bare)
+    bare = re.sub(r"\[[^\]]*\]", "", bare)
+    return {
+        match[0]
+        for match in _WORDS.finditer(bare)
+        if not bare[match.end() :].lstrip().startswith("(") and match[0] not in {"by", "and", "or", "unless"}
+    }
+
+
+def panels() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in sorted((CHART / "dashboards").glob("*.json")):
+        for panel in json.loads(path.read_text())["panels"]:
+            yield path.name, panel
+
+
+def alerts() -> list[dict[str, Any]]:
+    (group,) = minimal({"prometheusRule": {"enabled": True}})["prometheusrule"]["spec"]["groups"]
+    rules: list[dict[str, Any]] = group["rules"]
+    return rules
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    for name, panel in panels():
+        for target in panel["targets"]:
+            yield f"{name}: {panel['title']}", target["expr"]
+    for rule in alerts():
+        yield rule["alert"], rule["expr"]
+
+
+def ray_knows(name: str) -> bool:
+    """Whether the installed Ray's code or programs hold a metric of this name."""
+    spec = importlib.util.find_spec("ray")
+    assert spec is not None and spec.submodule_search_locations
+    root = Path(spec.submodule_search_locations[0])
+    files = [root / "_raylet.so", root / "core/src/ray/raylet/raylet", root / "core/src/ray/gcs/gcs_server"]
+    files += [*(root / "dashboard").rglob("*.py"), *(root / "_private").rglob("*.py")]
+    bare = name.removeprefix("ray_").encode()
+    return any(bare in path.read_bytes() for path in files if path.is_file())
+
+
+def test_the_scan_finds_what_is_exported() -> None:
+    """As seen on the agent of a Ray 2.60 that ran these metrics."""
+    assert {
+        "ray_tailorbird_http_requests_total",
+        "ray_tailorbird_http_request_seconds_bucket",
+        "ray_tailorbird_version_load_seconds",
+    } <= our_metrics()
+
+
+def test_names_are_found_in_expressions() -> None:
+    expression = 'sum by (le) (rate(a_total{x="b_c"}[5m])) / on (pod) group_left(q) max(d{e=~"f"} / g) by (h) > 0.5'
+    assert metrics_of(expression) == {"a_total", "d", "g"}
+
+
+def test_our_metrics_in_dashboards_and_alerts_exist() -> None:
+    known = our_metrics()
+    for where, expression in expressions():
+        ours = {name for name in metrics_of(expression) if "tailorbird" in name}
+        assert ours <= known, f"{where} asks for {sorted(ours - known)}"
+
+
+def test_other_metrics_in_dashboards_and_alerts_exist() -> None:
+    names = {name for _, expression in expressions() for name in metrics_of(expression) if "tailorbird" not in name}
+    assert {name for name in names if not name.startswith("ray_")} <= ELSEWHERE
+    assert [name for name in sorted(names) if name.startswith("ray_") and not ray_knows(name)] == []
+    assert not ray_knows("ray_node_memory_that_is_not_measured")
+
+
+def test_every_series_is_limited_to_the_release() -> None:
+    for where, expression in expressions():
+        for name in metrics_of(expression) - {"kube_job_status_failed"}:
+            for selector in re.findall(rf"\b{name}\b(\{{[^}}]*\}}|.)", expression):
+                assert "namespace=" in selector and "service=" in selector, f"{where}: {name}"
+
+
+def test_alerts_say_what_they_mean() -> None:
+    guide = (ROOT / "docs" / "kubernetes.md").read_text()
+    assert len(alerts()) >= 6
+    for rule in alerts():
+        assert rule["labels"]["severity"] in {"critical", "warning"}
+        assert rule["annotations"]["summary"].endswith(".")
+        assert f"`{rule['alert']}`" in guide, "docs/kubernetes.md says what to do about each alert"
+
+
+def test_alerts_carry_the_limits_and_labels_of_the_values() -> None:
+    values = {"prometheusRule": {"enabled": True, "maxErrorRatio": 0.25, "alertLabels": {"team": "a"}}}
+    (group,) = minimal(values)["prometheusrule"]["spec"]["groups"]
+    rules = {rule["alert"]: rule for rule in group["rules"]}
+    assert rules["TailorbirdErrors"]["expr"].endswith("> 0.25")
+    assert f'service="{NAME}-metrics"' in rules["TailorbirdErrors"]["expr"]
+    assert all(rule["labels"]["team"] == "a" for rule in rules.values())
+
+
+@pytest.mark.parametrize("path", sorted((CHART / "dashboards").glob("*.json")), ids=lambda path: path.name)
+def test_dashboards_are_whole(path: Path) -> None:
+    board = json.loads(path.read_text())
+    assert board["uid"].startswith("tailorbird-") and board["title"].startswith("Tailorbird")
+    names = [variable["name"] for variable in board["templating"]["list"]]
+    assert names == ["datasource", "namespace", "service"]
+    ids = [panel["id"] for panel in board["panels"]]
+    assert len(set(ids)) == len(ids)
+    cells: set[tuple[int, int]] = set()
+    for panel in board["panels"]:
+        at = panel["gridPos"]
+        covered = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert at["x"] + at["w"] <= 24 and not covered & cells, panel["title"]
+        cells |= covered
+        assert panel["targets"] and panel["fieldConfig"]["defaults"]["unit"]
