@@ -8,22 +8,23 @@ import subprocess
 import sys
 import tomllib
 
+import dockerfile
+
 from tests.k8s.chart import ROOT, minimal
 
-TEXT = (ROOT / "k8s" / "Dockerfile").read_text()
+FILE = ROOT / "k8s" / "Dockerfile"
+TEXT = FILE.read_text()
 
 
 def stages() -> dict[str, tuple[str, list[str]]]:
-    """By name: what it is built from, and its instructions with continued lines joined."""
-    without_comments = "\n".join(line for line in TEXT.splitlines() if not line.lstrip().startswith("#"))
+    """By name: what it is built from, and its instructions, as Docker's own parser reads them."""
     found: dict[str, tuple[str, list[str]]] = {}
-    name = ""
-    for line in without_comments.replace("\\\n", " ").splitlines():
-        if match := re.match(r"FROM (\S+) AS (\S+)$", line):
-            name = match[2]
-            found[name] = (match[1], [])
-        elif line.strip() and name:
-            found[name][1].append(line.strip())
+    for command in dockerfile.parse_file(str(FILE)):
+        if command.cmd.upper() == "FROM":
+            parent, _, name = command.value
+            found[name] = (parent, [])
+        elif found:
+            found[list(found)[-1]][1].append(" ".join(command.original.split()))
     return found
 
 

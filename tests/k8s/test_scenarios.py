@@ -69,6 +69,28 @@ def test_every_pod_keeps_to_the_restricted_level(name: str) -> None:
         assert restricted(pod["spec"]) == [], where
 
 
+def test_the_container_that_kuberay_adds_for_the_autoscaler_does_too() -> None:
+    """What KubeRay adds for waiting on workers copies the security of the first container."""
+    cluster = render(MINIMAL)["rayservice"]["spec"]["rayClusterConfig"]
+    pod = cluster["headGroupSpec"]["template"]["spec"]
+    options = cluster["autoscalerOptions"]
+    added = {"name": "autoscaler", "securityContext": options["securityContext"]}
+    assert restricted(pod | {"containers": [*pod["containers"], added]}) == []
+    assert {mount["name"] for mount in options["volumeMounts"]} <= {volume["name"] for volume in pod["volumes"]}
+
+
+def test_a_pod_that_is_not_restricted_is_found() -> None:
+    pod = {"containers": [{"name": "a", "ports": [{"hostPort": 1}]}], "volumes": [{"name": "v", "hostPath": {}}]}
+    assert restricted(pod) == [
+        "volume v",
+        "a may be root",
+        "a has no seccomp profile",
+        "a may escalate",
+        "a has capabilities",
+        "a reaches the host",
+    ]
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_no_pod_gets_the_environment_of_services(name: str) -> None:
     """A Service called tailorbird would set TAILORBIRD_PORT, which the settings would read or refuse."""
