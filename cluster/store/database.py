@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
 from sqlalchemy.pool import QueuePool
 
 from cluster.config import Settings
@@ -141,7 +141,14 @@ def _sqlite_engine(path: Path, settings: Settings, *, readonly: bool) -> Engine:
         return connection
 
     size = settings.store.pool_size if readonly else 1
-    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=size, max_overflow=0)
+    engine = create_engine(
+        "sqlite://",
+        creator=connect,
+        poolclass=QueuePool,
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=settings.store.busy_timeout_s,
+    )
     if not readonly:
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     return engine
@@ -170,6 +177,8 @@ def _translated() -> Iterator[None]:
         yield
     except (OperationalError, InterfaceError) as error:
         raise UnavailableError(f"the database does not answer: {error.orig}") from error
+    except TimeoutError as error:
+        raise UnavailableError("all connections to the database are in use") from error
     except DBAPIError as error:
         if error.connection_invalidated:
             raise UnavailableError(f"the database does not answer: {error.orig}") from error

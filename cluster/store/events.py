@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, func, select, text
@@ -123,19 +124,16 @@ class EventStore(Part):
     def session_rows(self, users: Sequence[tuple[str, str]], limit: int) -> list[list[SessionRow]]:
         """The newest `limit` events of each (tenant, user id), oldest first, in the order asked: n in, n out."""
         with self.database.reading() as connection:
-            cursor = _driver(connection).cursor()
-            try:
-                if self.database.dialect == "sqlite":
+            if self.database.dialect == "sqlite":
+                with closing(connection.connection.cursor()) as cursor:
                     return [cursor.execute(_SQLITE_SESSION, (*user, limit)).fetchall()[::-1] for user in users]
-                found: list[list[SessionRow]] = [[] for _ in users]
-                cursor.execute(_POSTGRES_SESSIONS, ([user[0] for user in users], [user[1] for user in users], limit))
-                for place, *row in cursor:
-                    found[place - 1].append(tuple(row))
-                for rows in found:
-                    rows.sort()  # by seq, which is unique
-                return found
-            finally:
-                cursor.close()
+            found: list[list[SessionRow]] = [[] for _ in users]
+            asked = ([user[0] for user in users], [user[1] for user in users], limit)
+            for place, *row in connection.exec_driver_sql(_POSTGRES_SESSIONS, asked):
+                found[place - 1].append(tuple(row))
+            for rows in found:
+                rows.sort()  # by seq, which is unique
+            return found
 
     def since(self, seq: int, limit: int) -> list[tuple[int, Event]]:
         """Events of all tenants with a higher number, in order, at most `limit`. None is passed over, ever."""
@@ -238,22 +236,17 @@ def arrow_schema() -> pyarrow.Schema:
     )
 
 
-def _driver(connection: Connection) -> Any:
-    return connection.connection.driver_connection
-
-
 def _append_sqlite(connection: Connection, rows: list[EventRow]) -> list[int]:
-    cursor = _driver(connection).cursor()
-    seqs = []
-    for row in rows:
-        cursor.execute(_SQLITE_INSERT, row)
-        seqs.append(cursor.lastrowid if cursor.rowcount == 1 else 0)
-    cursor.close()
-    return seqs
+    with closing(connection.connection.cursor()) as cursor:
+        seqs = []
+        for row in rows:
+            cursor.execute(_SQLITE_INSERT, row)
+            seqs.append(cursor.lastrowid if cursor.rowcount == 1 else 0)
+        return seqs
 
 
 def _append_postgres(connection: Connection, rows: list[EventRow]) -> list[int]:
-    with _driver(connection).cursor() as cursor:
-        cursor.execute(_POSTGRES_INSERT, [list(column) for column in zip(*rows, strict=True)])
-        new = {(tenant, event_id): seq for seq, tenant, event_id in cursor}
+    columns = tuple(list(column) for column in zip(*rows, strict=True))
+    inserted = connection.exec_driver_sql(_POSTGRES_INSERT, columns)
+    new = {(tenant, event_id): seq for seq, tenant, event_id in inserted}
     return [new.pop((row[0], row[1]), 0) for row in rows]

@@ -39,10 +39,10 @@ class Retention(Part):
         """
         erased = {}
         with self.database.writing() as connection:
+            self.database.ordered(connection)  # first: who appends takes this lock before it meets the rows below
             for table in (events, users, feedback, recommendations):
                 statement = delete(table).where(table.c.tenant == tenant, table.c.user_id == user_id)
                 erased[table.name] = connection.execute(statement).rowcount
-            self.database.ordered(connection)
             row = {"digest": user_digest(tenant, user_id), "erased_ms": _now_ms()}
             connection.execute(insert(erasures), row)
         self.database.checkpoint()

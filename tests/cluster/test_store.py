@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +18,8 @@ from cluster.messages import Event, Item, User, Version
 from cluster.store import Feedback, Recommendation, Store
 from cluster.store.events import EventStore
 from cluster.store.retention import user_digest
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def make_event(n: int, user: str = "u", item: str | None = None, **changes: object) -> Event:
@@ -334,3 +340,53 @@ class TestOpening:
         reader.join()
         assert len(seen) == writers * rows * 2 == len({event_id for _, event_id in seen})
         assert [seq for seq, _ in seen] == sorted(seq for seq, _ in seen)
+
+
+def test_reading_after_the_writer_has_gone(sqlite_settings: Settings) -> None:
+    """A clean stop removes SQLite's log files, a kill leaves them; both can be read without the right to write."""
+    with Store.open(sqlite_settings) as store:
+        store.migrate()
+        store.events.append([make_event(1)])
+    with Store.open(sqlite_settings, readonly=True) as reader:
+        assert reader.events.count("default") == 1
+    program = (
+        "import os, sys; from cluster.config import Settings; from cluster.store import Store\n"
+        "from cluster.messages import Event\n"
+        "store = Store.open(Settings(state_dir=sys.argv[1]))\n"
+        "store.events.append([Event('e2', 'u', 'i', 'click', 1)])\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(sqlite_settings.state_dir)], cwd=ROOT)
+    assert done.returncode == -signal.SIGKILL
+    with Store.open(sqlite_settings, readonly=True) as reader:
+        assert reader.events.count("default") == 2
+    with Store.open(sqlite_settings) as store:  # the kernel gave the lock back
+        assert store.events.append([make_event(2), make_event(3)]) == [False, True]
+
+
+def test_no_trace_of_an_erased_person_in_the_files(sqlite_settings: Settings) -> None:
+    trace = "somebody-who-wants-to-be-forgotten"
+    with Store.open(sqlite_settings) as store:
+        store.migrate()
+        store.users.put([User(trace, {"mail": trace})])
+        store.events.append(
+            [make_event(n, user=trace if n % 3 else "other", context={"x": trace}) for n in range(3, 600)]
+        )
+        store.events.append([make_event(n, user="other") for n in range(700, 800)])
+        assert any(trace.encode() in path.read_bytes() for path in sqlite_settings.state_dir.iterdir())
+        store.retention.erase("default", trace)
+        store.retention.erase("default", "other")
+        for path in sqlite_settings.state_dir.iterdir():
+            assert trace.encode() not in path.read_bytes(), path
+
+
+def test_full_disk_is_unavailable_and_leaves_nothing(sqlite_settings: Settings) -> None:
+    with Store.open(sqlite_settings) as store:
+        store.migrate()
+        with store.database.writing() as connection:
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+            connection.exec_driver_sql(f"PRAGMA max_page_count={pages + 10}")  # as SQLite meets a full disk
+        with pytest.raises(UnavailableError, match="full"):
+            store.events.append([make_event(n) for n in range(2000)])
+        assert store.events.count("default") == 0
+        assert store.events.append([make_event(1)]) == [True]
