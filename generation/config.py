@@ -23,7 +23,8 @@ class GenerationConfig(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs. `auto` is CUDA where there is one."""
     threads: int = Field(default=0, ge=0, le=256)
-    """Threads that one CPU engine computes with. 0: as many as there are cores."""
+    """Threads that one CPU engine computes with at most; it uses one where that is faster, as on busy cores. 0: as many
+    as there are cores."""
     max_batch: int = Field(default=8, ge=1, le=512)
     """Texts that are decoded together."""
     max_queue: int = Field(default=16, ge=0)

@@ -61,17 +61,18 @@ class BitsAndBytesEngine:
         self._thread.start()
 
     def _load(self) -> None:
+        # Read once, when torch loads its OpenMP: threads that spin while they wait ruin every step on busy cores.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         import torch
 
         from generation.engines.constrain import Constrainer
         from generation.engines.decode import Batch
         from generation.engines.loading import load, warm_up
         from generation.engines.slots import SlotCache
+        from generation.engines.threads import ThreadGovernor
 
         config = self._config
         source = prepare_model(self._name, self._models_dir, log.info)
-        if self._cpu():
-            torch.set_num_threads(config.threads or os.cpu_count() or 1)
         model, self._tokenizer = load(str(source), config)
         cache = SlotCache(model.config, config.max_batch, config.kv_bytes, model.dtype, model.device)
         ends = {self._tokenizer.eos_token_id, model.generation_config.eos_token_id, model.config.eos_token_id}
@@ -86,6 +87,7 @@ class BitsAndBytesEngine:
             max_batch=config.max_batch,
             chunk_tokens=config.prefill_chunk_tokens,
             prefix_bytes=config.prefix_bytes,
+            governor=ThreadGovernor(self._threads() if self._cpu() else 1, torch.set_num_threads),
         )
         self._context = cache.tokens
         warm_up(model, cache)
@@ -97,6 +99,9 @@ class BitsAndBytesEngine:
             device=str(model.device),
             context_tokens=self._context,
         )
+
+    def _threads(self) -> int:
+        return self._config.threads or len(os.sched_getaffinity(0))
 
     def _cpu(self) -> bool:
         import torch

@@ -95,11 +95,12 @@ class Constrainer:
         words = Trie(self._tokenizer, (), lexicon.words, lexicon.vocabulary)
         names = Trie(self._tokenizer, lexicon.names, lexicon.names, names=True)
         walk = Walk(self, (self._shared(lexicon.vocabulary), words, names), begun)
-        last = (words_of(begun)[-1:] or [""])[0].lower()
-        walk.weak, walk.open_article = last in lexicon.vocabulary.weak, last in ARTICLES
         for word in words_of(begun.lower()):
+            modifies = word in lexicon.vocabulary.modifiers
+            walk.open_article = word in ARTICLES or (walk.open_article and (modifies or word in JOINS))
+            walk.weak = word in lexicon.vocabulary.weak or (walk.open_article and modifies)
             if len(word) >= CONTENT_CHARS and word not in OFTEN | lexicon.vocabulary.weak:
-                walk.used.add(tuple(self._tokenizer.encode(" " + word, add_special_tokens=False)))
+                walk.use(tuple(self._tokenizer.encode(" " + word, add_special_tokens=False)))
         return walk
 
 
@@ -114,7 +115,8 @@ class Walk:
         self._after_word = bool(last) and last not in SENTENCE_END + PAUSE
         self.weak = False
         self.open_article = False
-        self.used: set[tuple[int, ...]] = set()
+        self._used: set[tuple[int, ...]] = set()
+        self._stale: set[tuple[int, ...]] = set()
         self.may_end = bool(last) and last in SENTENCE_END
         if not begun.strip():
             self._at = [trie.first for trie in tries]
@@ -125,10 +127,13 @@ class Walk:
 
     def allowed(self) -> list[int]:
         """Tokens that may come next, never empty."""
-        tokens = [token for node in self._at for token, after in node.next.items() if self._is_fresh(token, after)]
+        word = self._word
+        tokens = [
+            token for node in self._at for token, after in node.next.items() if self._fresh(after, (*word, token))
+        ]
         if self._word and self._ends_word():
             for trie in self._tries:
-                tokens += [token for token, after in trie.inside.next.items() if (token,) not in self.used]
+                tokens += [token for token, after in trie.inside.next.items() if self._fresh(after, (token,))]
         tokens += self.closing() if not self.may_end else self._constrainer.end_tokens
         if self._ends_word() and not self._is_weak():
             tokens += self._constrainer.pauses
@@ -169,10 +174,18 @@ class Walk:
             modifies = any(node.modifies or node.joins for node in ended)
             self.open_article = any(node.opens for node in ended) or (self.open_article and modifies)
         if any(node.content for node in self._at):
-            self.used.add(self._word)
+            self.use(self._word)
 
-    def _is_fresh(self, token: int, after: Node) -> bool:
-        return not (after.content and not after.next and (*self._word, token) in self.used)
+    def use(self, word: tuple[int, ...]) -> None:
+        """Write down that a content word is in the text."""
+        self._used.add(word)
+        self._stale.update(word[:end] for end in range(1, len(word) + 1))
+
+    def _fresh(self, node: Node, path: tuple[int, ...]) -> bool:
+        """Whether some word that was not used yet ends at or below a node."""
+        if path not in self._stale or (node.ends and not (node.content and path in self._used)):
+            return True
+        return any(self._fresh(after, (*path, token)) for token, after in node.next.items())
 
     def _ends_word(self) -> bool:
         return any(node.ends for node in self._at) if self._word else self._after_word

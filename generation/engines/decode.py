@@ -19,6 +19,7 @@ from generation.engines.base import Chunk, EngineCounts
 from generation.engines.sampling import Sampler
 from generation.engines.slots import SlotCache
 from generation.engines.text import Detokenizer
+from generation.engines.threads import ThreadGovernor
 
 Emit = Callable[[Chunk | Exception], None]
 """Takes the pieces of a stream; called by the decode thread. An exception, or a chunk with a reason, is the last."""
@@ -53,6 +54,7 @@ class Batch:
         max_batch: int,
         chunk_tokens: int,
         prefix_bytes: int,
+        governor: ThreadGovernor,
     ) -> None:
         self._model = model
         self._device = model.device
@@ -62,6 +64,7 @@ class Batch:
         self._max_batch = max_batch
         self._chunk_tokens = chunk_tokens
         self._prefix_bytes = prefix_bytes
+        self._governor = governor
         self._prefixes: OrderedDict[tuple[int, ...], torch.Tensor] = OrderedDict()
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
@@ -77,11 +80,15 @@ class Batch:
         """Do one piece of work for everybody."""
         self._drop_ended()
         self._admit()
+        self._count()
         if self.reading is not None:
             self._read(self.reading)
         if self.running:
             self._decode()
         self._counts.steps += 1
+        self._count()
+
+    def _count(self) -> None:
         self._counts.running = len(self.running) + (self.reading is not None)
         self._counts.waiting = len(self.waiting)
 
@@ -153,11 +160,11 @@ class Batch:
         fresh = list(self.running)
         tokens = torch.tensor([[s.written[-1]] for s in fresh], device=self._device)
         positions, mask = self._cache.step_rows([s.length for s in fresh])
-        logits = self._forward(tokens, positions, mask)[:, -1].cpu()
+        with self._governor.step(len(fresh)):
+            logits = self._forward(tokens, positions, mask)[:, -1].cpu()
         for row, sequence in enumerate(fresh):
             sequence.length += 1
-            fresh_logits = logits[row]
-            self._take(sequence, fresh_logits)
+            self._take(sequence, logits[row])
 
     def _forward(self, tokens: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         out = self._model(

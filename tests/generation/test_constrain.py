@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -61,7 +62,7 @@ def test_only_words_of_the_lexicon_are_spelled(seed: int, begun: str) -> None:
     walk = Constrainer(Marks(), frozenset((END,))).walk(LEXICON, begun)
     text = write(walk, random.Random(seed))
     whole = text.rsplit(" ", 1)[0] if text and text[-1].isalnum() else text  # the limit may cut the last word
-    rest = whole.replace("Die Hard 2", "").replace("Babe", "")
+    rest = re.sub(r"Die Hard 2|Babe|Die( Hard)?$", "", whole.rstrip())
     allowed = VOCABULARY.words | VOCABULARY.starters | {"comedy"}
     assert set(words_of(rest)) <= allowed
     assert not any(char.isdigit() for char in rest)
