@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from graph.dataset import Interactions
 from graph.itemitem import ease
 from graph.metrics import ndcg, top
-from graph.splits import Split, random_split, temporal_split
+from graph.splits import Split, cold_session_split, random_split, temporal_split
 
 
 def popularity(split: Split) -> np.ndarray:
@@ -65,9 +65,11 @@ GRIDS: dict[str, list[dict[str, float]]] = {
     "ease": [{"ridge": ridge} for ridge in (50.0, 100.0, 200.0, 300.0, 500.0, 1000.0)],
 }
 
-VALIDATIONS = {"random": random_split, "temporal": temporal_split}
 
-
-def validation_of(name: str, data: Interactions, seed: int) -> Split:
-    """A part of the training data, divided the same way as the protocol divides the whole."""
-    return VALIDATIONS.get(name, random_split)(data, seed=seed + 1000)
+def validation_of(protocol: str, data: Interactions, seed: int) -> Split:
+    """A part of the training data, divided as the protocol divides the whole."""
+    if protocol == "temporal":
+        return temporal_split(data, seed=seed + 1000)
+    if protocol.startswith("cold-session-"):
+        return cold_session_split(data, int(protocol.rsplit("-", 1)[1]), seed=seed + 1000)
+    return random_split(data, seed=seed + 1000)

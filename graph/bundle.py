@@ -19,6 +19,7 @@ import scipy.sparse as sp
 from cluster.errors import BundleError
 from graph.config import GraphConfig
 from graph.content import ContentMap
+from graph.factors import FoldInKernel
 from graph.index import build_index, save_index
 from graph.kernels import Kernel
 from graph.model import Bias, Gate, Model
@@ -35,9 +36,14 @@ def save_model(model: Model, folder: Path) -> None:
     def put(name: str, array: np.ndarray) -> None:
         np.save(arrays / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
 
-    kernels = []
+    kernels: list[dict[str, Any]] = []
     for kernel in model.active:
         shape = "factors"
+        extra: dict[str, Any] = {}
+        if isinstance(kernel, FoldInKernel):
+            assert kernel.ground is not None
+            shape, extra = "fold_in", {"alpha": kernel.alpha}
+            put(f"{kernel.name}.ground", kernel.ground)
         if kernel.matrix is None:
             assert kernel.source is not None and kernel.target is not None
             put(f"{kernel.name}.source", kernel.source)
@@ -51,7 +57,7 @@ def save_model(model: Model, folder: Path) -> None:
             put(f"{kernel.name}.matrix", kernel.matrix)
         memory = kernel.memory if np.isfinite(kernel.memory) else None
         kernels.append(
-            {"name": kernel.name, "shape": shape, "memory": memory, "power": kernel.power, "kind": kernel.kind}
+            {"name": kernel.name, "shape": shape, "memory": memory, "power": kernel.power, "kind": kernel.kind} | extra
         )
     for bias in model.active_biases:
         put(f"{bias.name}.bias", bias.values)
@@ -100,11 +106,11 @@ def _load(folder: Path) -> Model:
         loaded = np.load(folder / "arrays" / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         return np.asarray(loaded)
 
-    kernels = []
+    kernels: list[Kernel] = []
     for entry in words["kernels"]:
         name = entry["name"]
         given: dict[str, Any] = {"source": None, "target": None, "matrix": None}
-        if entry["shape"] == "factors":
+        if entry["shape"] in ("factors", "fold_in"):
             given |= {"source": get(f"{name}.source"), "target": get(f"{name}.target")}
         elif entry["shape"] == "dense":
             given["matrix"] = get(f"{name}.matrix")
@@ -112,7 +118,11 @@ def _load(folder: Path) -> Model:
             parts = tuple(get(f"{name}.{part}") for part in ("data", "indices", "indptr"))
             given["matrix"] = sp.csr_matrix(parts, shape=(len(item_ids), len(item_ids)), copy=False)
         memory = float("inf") if entry["memory"] is None else entry["memory"]
-        kernels.append(Kernel(name, memory=memory, power=entry["power"], kind=entry["kind"], **given))
+        given |= {"memory": memory, "power": entry["power"], "kind": entry["kind"]}
+        if entry["shape"] == "fold_in":
+            kernels.append(FoldInKernel(name, alpha=entry["alpha"], ground=get(f"{name}.ground"), **given))
+        else:
+            kernels.append(Kernel(name, **given))
         if kernels[-1].items != len(item_ids):
             raise BundleError(f"source {name!r} has {kernels[-1].items} items, the version {len(item_ids)}")
     config = GraphConfig.model_validate(words["config"])

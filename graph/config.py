@@ -74,6 +74,19 @@ class ItemItemConfig(Group):
     """Events added to the denominator of the cosine."""
 
 
+class FactorsConfig(Group):
+    """Matrix factorisation by alternating least squares; people are folded in."""
+
+    dim: int = Field(default=64, ge=2, le=512)
+    """Dimensions."""
+    alpha: float = Field(default=4.0, ge=0.0)
+    """How much more a thing met counts than one not met."""
+    ridge: float = Field(default=40.0, gt=0.0)
+    """Regularisation, the same for users and items."""
+    rounds: int = Field(default=8, ge=1)
+    """Alternations."""
+
+
 class OrderConfig(Group):
     """The source that reads the order of events: what tends to follow what."""
 
@@ -117,7 +130,11 @@ class CombineConfig(Group):
     """Most held-out sessions that the weights are learnt on."""
     candidates: int = Field(default=2000, ge=10)
     """Items per session that the weights are learnt on, where the catalogue is larger."""
-    steps: int = Field(default=300, ge=1)
+    per_source: int = Field(default=30, ge=1)
+    """Best items of each source that compete when the weights are learnt."""
+    contenders: int = Field(default=100, ge=2)
+    """Items per session that the weights are learnt on in the end."""
+    steps: int = Field(default=200, ge=1)
     """Optimiser steps."""
 
 
@@ -142,6 +159,7 @@ class GraphConfig(Group):
     events: EventConfig = EventConfig()
     encoder: EncoderConfig = EncoderConfig()
     item_item: ItemItemConfig = ItemItemConfig()
+    factors: FactorsConfig = FactorsConfig()
     order: OrderConfig = OrderConfig()
     content: ContentConfig = ContentConfig()
     combine: CombineConfig = CombineConfig()

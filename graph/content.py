@@ -1,9 +1,9 @@
 """What is known of an item before anybody met it, and what follows from it for its behaviour.
 
-Features are hashed words, categories, tags and attributes, which need numpy only, and a text vector where there is one.
-A ridge regression expresses any item as a weighted sum of anchors, the items with most events: whatever holds of the
-anchors (vectors, biases, rows of item-item matrices) is carried over to the new item by the same weights, so that scores
-of new items fall apart into contributions as those of old ones do.
+Features are hashed words, categories, tags and attributes, for which numpy suffices, and a text vector where there is
+one. A ridge regression expresses any item as a weighted sum of anchors, the items with most events: whatever holds of
+the anchors (vectors, biases, rows of item-item matrices) is carried over to the new item by the same weights, so that
+scores of new items fall apart into contributions as those of old ones do.
 """
 
 from __future__ import annotations

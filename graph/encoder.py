@@ -24,7 +24,7 @@ POWER = 0.5
 
 
 class GraphEncoder(nn.Module):
-    """Item vectors and biases. Create with the number of items and, as prior of the biases, their log popularity (N,)."""
+    """Item vectors and biases, which begin as `prior` (N,), the items' log popularity."""
 
     def __init__(self, items: int, dim: int, layers: int, prior: Tensor, generator: torch.Generator) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """From interactions and catalogue to a model: all sources, then how much each one counts.
 
-First the sources are made from a part of the events; on the rest it is found when the encoder stops and what each source
-weighs. Then the sources are made again from everything.
+First the sources are made from a part of the events; on the rest it is found when the encoder stops and what each
+source weighs. Then the sources are made again from everything.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from cluster.messages import Item
-from graph.combine import draw_candidates, features, learn_gates, weighted
+from graph.combine import contenders, draw_candidates, features, learn_gates, weighted
 from graph.config import GraphConfig
 from graph.content import ContentMap, fit_content_map, hashed_features, reduce_text
 from graph.dataset import Interactions
+from graph.factors import fold_in_kernel
 from graph.itemitem import item_item_kernel
 from graph.kernels import Kernel
 from graph.metrics import ndcg, per_query, top
@@ -28,7 +29,7 @@ from graph.splits import Split, learning_split
 from graph.train import Trained, train_encoder
 from graph.weights import EventWeights
 
-KERNELS = ("graph", "item_item", "next_1", "next_2", "near", "text")
+KERNELS = ("graph", "item_item", "factors", "next_1", "next_2", "near", "text")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,11 +83,19 @@ def fit(
     config: GraphConfig,
     report: Report | None = None,
     meta: Mapping[str, Any] | None = None,
+    random_share: float | None = None,
 ) -> Model:
-    """Train everything on `data` and give the model."""
+    """Train everything on `data` and give the model.
+
+    Args:
+        random_share: of the held-out users, the share who miss random events instead of their last ones. Default: the
+            configuration's. An evaluation whose test events are drawn at random asks for 1, since the tuning part
+            has to be divided as the whole is, for every model.
+    """
     tell = report or silent
     combine = config.combine
-    split = learning_split(data, combine.held_out, combine.random_share, combine.cold_share, config.seed)
+    share = combine.random_share if random_share is None else random_share
+    split = learning_split(data, combine.held_out, share, combine.cold_share, config.seed)
     if len(split.users) > combine.max_queries:
         split = _sample(split, combine.max_queries, config.seed)
     held = make_sources(split.train, content, config, "tune", tell, validation=split)
@@ -132,7 +141,12 @@ def make_sources(
     trained = train_encoder(
         data.pairs, config.encoder, config.seed, validate, epochs, lambda share, note: tell(stage, share, note)
     )
-    kernels = [trained.kernel, item_item_kernel(positive, config.item_item), *order_kernels(data.pairs, config.order)]
+    kernels = [
+        trained.kernel,
+        item_item_kernel(positive, config.item_item),
+        fold_in_kernel(positive, config.factors, config.seed),
+        *order_kernels(data.pairs, config.order),
+    ]
     if content.text is not None:
         text = reduce_text(content.text, config.content.text_dim)
         kernels.append(Kernel("text", source=text, target=text, power=1.0, kind="similar_text"))
@@ -193,8 +207,10 @@ def weigh(sources: Sources, split: Split, config: GraphConfig) -> tuple[dict[str
     sessions, seen = split.sessions(), split.seen()
     names = [kernel.name for kernel in sources.kernels] + [bias.name for bias in sources.biases]
     items, combine = split.truth.shape[1], config.combine
+    candidates: np.ndarray | None = None
+    truth: np.ndarray
+    excluded: np.ndarray
     if items <= combine.candidates:
-        candidates = None
         truth, excluded = split.truth.toarray() > 0, seen.toarray() > 0
     else:
         candidates = draw_candidates(split.truth, sources.popularity, combine.candidates, config.seed)
@@ -203,16 +219,21 @@ def weigh(sources: Sources, split: Split, config: GraphConfig) -> tuple[dict[str
         excluded = np.asarray(seen[rows, candidates].todense()) > 0
     values = features(sources.kernels, sources.biases, sessions, candidates)
 
+    each = np.arange(len(sessions))[:, None]
+    head = contenders(values, excluded, combine.per_source, combine.contenders, config.seed)
+    of_head, truth_of_head, out_of_head = values[:, each, head], truth[each, head], excluded[each, head]
+
     def learn(rows: np.ndarray) -> dict[str, Gate]:
         return learn_gates(
-            names, values[:, rows], sessions.lengths[rows], truth[rows], excluded[rows], combine.steps, config.seed
-        )
+            names, of_head[:, rows], sessions.lengths[rows], truth_of_head[rows], out_of_head[rows], combine.steps,
+            config.seed,
+        )  # fmt: skip
 
     half = np.random.default_rng(config.seed).random(len(sessions)) < 0.5
     scores = np.zeros(truth.shape, dtype=np.float32)
     if half.any() and not half.all():
-        for rows in (half, ~half):
-            scores[rows] = weighted(learn(~rows), names, values[:, rows], sessions.lengths[rows])
+        for part in (half, ~half):
+            scores[part] = weighted(learn(~part), names, values[:, part], sessions.lengths[part])
     places = sp.csr_matrix(truth & ~excluded, dtype=np.float32)
     hidden = sp.csr_matrix(excluded, dtype=np.float32)
     lists = top(scores, 10, hidden, config.seed)

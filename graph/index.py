@@ -17,6 +17,7 @@ def build_index(vectors: np.ndarray) -> Any:
 
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     dim = vectors.shape[1]
+    index: Any
     if len(vectors) <= FLAT_ITEMS:
         index = faiss.IndexFlatIP(dim)
     else:

@@ -11,7 +11,7 @@ from graph.kernels import Kernel
 
 
 def ease(positive: sp.csr_matrix, ridge: float) -> np.ndarray:
-    """The linear autoencoder with zero diagonal of Steck, "Embarrassingly shallow autoencoders" (2019). (N, N) float32."""
+    """The linear autoencoder of Steck, "Embarrassingly shallow autoencoders" (2019). (N, N) float32, zero diagonal."""
     gram = (positive.T @ positive).toarray().astype(np.float64)
     gram[np.diag_indices_from(gram)] += ridge
     inverse = scipy.linalg.inv(gram, overwrite_a=True, check_finite=False)

@@ -88,29 +88,37 @@ class Kernel:
         shape = (len(sessions), self.items)
         return sp.csr_matrix((weights, sessions.item, sessions.offsets), shape=shape)
 
+    def vectors(self, sessions: Sessions, weights: np.ndarray) -> np.ndarray:
+        """(Q, d): the sessions' vectors, of a source that has factors."""
+        return np.asarray(self.spread(sessions, weights) @ self.source)
+
     def scores(self, sessions: Sessions) -> np.ndarray:
         """(Q, N) float32, every item for every session."""
-        spread = self.spread(sessions, self.weights(sessions))
+        weights = self.weights(sessions)
         if self.matrix is None:
-            return np.asarray((spread @ self.source) @ self.target.T, dtype=np.float32)  # type: ignore[union-attr]
-        found = spread @ self.matrix
+            assert self.target is not None
+            return np.asarray(self.vectors(sessions, weights) @ self.target.T, dtype=np.float32)
+        found = self.spread(sessions, weights) @ self.matrix
         return np.asarray(found.toarray() if sp.issparse(found) else found, dtype=np.float32)
 
     def scores_at(self, sessions: Sessions, candidates: np.ndarray) -> np.ndarray:
         """(Q, C) float32, for the items `candidates` (Q, C) of each session."""
-        spread = self.spread(sessions, self.weights(sessions))
+        weights = self.weights(sessions)
         if self.matrix is None:
-            vectors = spread @ self.source
-            return np.einsum("qd,qcd->qc", vectors, self.target[candidates], dtype=np.float32)  # type: ignore[index]
-        found = spread @ self.matrix
+            assert self.target is not None
+            vectors = self.vectors(sessions, weights)
+            return np.asarray(np.einsum("qd,qcd->qc", vectors, self.target[candidates]), dtype=np.float32)
+        found = self.spread(sessions, weights) @ self.matrix
         rows = np.repeat(np.arange(len(sessions)), candidates.shape[1])
         at = found[rows, candidates.ravel()]
         return np.asarray(at, dtype=np.float32).reshape(candidates.shape)
 
-    def contributions(self, events: np.ndarray, weights: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """(E, n): what each of one session's events carries of the score of each target."""
+    def contributions(self, sessions: Sessions, row: int, weights: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """(E, n): what each event of session `row` carries of each target's score; `weights` (P,) of all events."""
+        span = slice(sessions.offsets[row], sessions.offsets[row + 1])
+        events, weight = sessions.item[span], weights[span, None]
         if self.matrix is None:
-            return (self.source[events] * weights[:, None]) @ self.target[targets].T  # type: ignore[index]
+            assert self.source is not None and self.target is not None
+            return np.asarray((self.source[events] * weight) @ self.target[targets].T)
         block = self.matrix[events[:, None], targets[None, :]]
-        block = block.toarray() if sp.issparse(block) else np.asarray(block)
-        return block * weights[:, None]
+        return np.asarray((block.toarray() if sp.issparse(block) else block) * weight)

@@ -1,7 +1,7 @@
 """Figures of merit of ranked lists, with binary relevance.
 
-Lists are item numbers (Q, k), -1 where a list is shorter. Truths are a sparse matrix (Q, N) of ones. Queries without truth are left
-out of every mean. Definitions agree with `ranx` and `trec_eval`.
+Lists are item numbers (Q, k), -1 where a list is shorter. Truths are a sparse matrix (Q, N) of ones. Queries without
+truth are left out of every mean. Definitions agree with `ranx` and `trec_eval`.
 """
 
 from __future__ import annotations

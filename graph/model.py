@@ -76,6 +76,10 @@ class Model:
         """The same model with these sources alone, for comparisons."""
         return replace(self, gates={name: gate for name, gate in self.gates.items() if name in names})
 
+    def ungated(self, *names: str) -> Model:
+        """The same model with these sources at their own scale."""
+        return replace(self, gates=dict(self.gates) | {name: Gate() for name in names})
+
     def scores(self, sessions: Sessions) -> np.ndarray:
         """(Q, N) float32, all items."""
         x = context(sessions.lengths)

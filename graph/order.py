@@ -19,7 +19,7 @@ DENSE_ITEMS = 6000
 
 
 def transitions(pairs: Pairs, reach: float) -> sp.csr_matrix:
-    """(N, N): the faded number of times that the column's item came after the row's, of pairs that were not disliked."""
+    """(N, N): the faded number of times that the column's item came after the row's; dislikes are left out."""
     kept = pairs.strength > 0
     user, item = pairs.user[kept], pairs.item[kept]
     total = sp.csr_matrix((pairs.shape[1], pairs.shape[1]), dtype=np.float32)
@@ -33,7 +33,7 @@ def transitions(pairs: Pairs, reach: float) -> sp.csr_matrix:
 
 
 def order_kernels(pairs: Pairs, config: OrderConfig) -> list[Kernel]:
-    """The source `next`, once per memory, and `near`: what is met close to what, in either direction, without memory."""
+    """The source `next`, once per memory, and `near`: what is met close to what, in either direction."""
     popularity = np.asarray(pairs.positive.sum(axis=0)).ravel() + 1.0
     forward = transitions(pairs, config.reach)
     follow = _discounted(forward, popularity, config.from_power, config.to_power)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,7 @@ class Ranker:
         self._log_popularity = np.log1p(model.popularity).astype(np.float32)
         self._tie = (model.jitter * JITTER).astype(np.float32)
         self._overlay = frozenset[str]()
+        self._barred = np.empty(0, dtype=np.int64)
         self._origin = self
 
     @classmethod
@@ -87,6 +89,13 @@ class Ranker:
         ranker._overlay, ranker._origin = frozenset(new), base
         return ranker
 
+    def without(self, item_ids: Iterable[str]) -> Ranker:
+        """The same version, which never shows these items (in place of those of an earlier call)."""
+        ranker = copy(self)
+        numbers = [self._number[item_id] for item_id in item_ids if item_id in self._number]
+        ranker._barred = np.array(sorted(numbers), dtype=np.int64)
+        return ranker
+
     def rank(self, queries: Sequence[RankQuery]) -> list[RankedList]:
         """One list per query, in the same order. Unknown items are ignored; an empty session gets what is popular."""
         lists: list[RankedList] = []
@@ -105,7 +114,8 @@ class Ranker:
         """
         if item_id not in self._number:
             return None
-        bare = Ranker(self.model.only(*(kernel.name for kernel in self.model.active)), self.version, self._retriever)
+        bare = copy(self)
+        bare.model = self.model.only(*(kernel.name for kernel in self.model.active))
         view = SessionView(None, (item_id,), ("like",), (None,), (0,), frozenset((item_id,)))
         return bare._rank_batch([RankQuery(view, n=n)])[0].items
 
@@ -144,11 +154,13 @@ class Ranker:
         sessions = self.sessions([query.view for query in queries])
         gates = self._gates(sessions)
         weights = {kernel.name: kernel.weights(sessions) for kernel in self.model.active}
+        pools: list[tuple[np.ndarray | None, np.ndarray]]
         if self._retriever is None:
             scores = self._all_scores(sessions, weights, gates)
             pools = [(None, row) for row in scores]
         else:
-            pools = self._retriever.pools(self.model, sessions, weights, gates, queries, self._number, self._overlay)
+            found = self._retriever.pools(self.model, sessions, weights, gates, queries, self._number, self._overlay)
+            pools = [(candidates, values) for candidates, values in found]
         lists = []
         for row, query in enumerate(queries):
             candidates, values = pools[row]
@@ -172,12 +184,12 @@ class Ranker:
             total = np.zeros((len(sessions), len(model.item_ids)), dtype=np.float32)
         vectors, targets = [], []
         for kernel in model.active:
-            spread = kernel.spread(sessions, weights[kernel.name] * gates[kernel.name][sessions.query])
+            gated = weights[kernel.name] * gates[kernel.name][sessions.query]
             if kernel.matrix is None:
-                vectors.append(spread @ kernel.source)
+                vectors.append(kernel.vectors(sessions, gated))
                 targets.append(kernel.target)
             else:
-                found = spread @ kernel.matrix
+                found = kernel.spread(sessions, gated) @ kernel.matrix
                 total += found.toarray() if sp.issparse(found) else found
         for vector, target in zip(vectors, targets, strict=True):
             total += vector @ target.T  # type: ignore[union-attr]
@@ -195,8 +207,9 @@ class Ranker:
         numbers = [self._number[item_id] for item_id in out if item_id in self._number]
         if candidates is None:
             values[numbers] = -np.inf
-        elif numbers:
-            values[np.isin(candidates, numbers)] = -np.inf
+            values[self._barred] = -np.inf
+        elif numbers or len(self._barred):
+            values[np.isin(candidates, np.concatenate([np.array(numbers, dtype=np.int64), self._barred]))] = -np.inf
         serving = self.model.config.serving
         size = query.n if query.diversity <= 0 else max(serving.diversity_pool, 5 * query.n)
         size = min(size, len(values))
@@ -232,7 +245,7 @@ class Ranker:
         by_source: dict[str, np.ndarray] = {}
         if len(events):
             for kernel in model.active:
-                part = kernel.contributions(events, weights[kernel.name][span] * gates[kernel.name][row], chosen)
+                part = kernel.contributions(sessions, row, weights[kernel.name] * gates[kernel.name][row], chosen)
                 into = text if kernel.kind == "similar_text" else liked
                 into += part
                 by_source[_label(kernel.name)] = by_source.get(_label(kernel.name), 0.0) + part.sum(axis=0)

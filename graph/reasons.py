@@ -15,8 +15,8 @@ REST = "people_like_you"
 class Parts:
     """The parts of the scores of n items for one session.
 
-    `events` are the item ids of the session's E events; `liked` and `text` (E, n) what each carried through behaviour and
-    through content; `biases` (kind -> (n,)) what is the same for everybody.
+    `events` are the item ids of the session's E events; `liked` and `text` (E, n) what each carried through behaviour
+    and through content; `biases` (kind -> (n,)) what is the same for everybody.
     """
 
     events: tuple[str, ...]

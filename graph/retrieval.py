@@ -43,12 +43,12 @@ class Retriever:
         """For each query its candidates (C,) and their scores (C,), exact sums over all sources."""
         vectors, targets, sparse = [], [], []
         for kernel in model.active:
-            spread = kernel.spread(sessions, weights[kernel.name] * gates[kernel.name][sessions.query])
+            gated = weights[kernel.name] * gates[kernel.name][sessions.query]
             if kernel.matrix is None:
-                vectors.append(spread @ kernel.source)
+                vectors.append(kernel.vectors(sessions, gated))
                 targets.append(kernel.target)
             else:
-                sparse.append(sp.csr_matrix(spread @ kernel.matrix))
+                sparse.append(sp.csr_matrix(kernel.spread(sessions, gated) @ kernel.matrix))
         bias_gates = [gates[bias.name][:, None] for bias in model.active_biases]
         joined = np.concatenate([*vectors, *bias_gates], axis=1).astype(np.float32)
         count = model.config.serving.retrieve

@@ -55,7 +55,7 @@ def temporal_split(data: Interactions, share: float = 0.2, seed: int = 0) -> Spl
 
 
 def cold_session_split(data: Interactions, first: int, share: float = 0.2, seed: int = 0) -> Split:
-    """A share of the users is unseen in training and known by the first `first` events; the later ones are to be found."""
+    """A share of the users is unseen in training and known by the `first` events; the later ones are the truth."""
     rng = np.random.default_rng(seed)
     users = np.flatnonzero(np.diff(data.offsets) > 0)
     cold = np.sort(rng.permutation(users)[: max(1, round(len(users) * share))])

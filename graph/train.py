@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,7 +84,7 @@ def train_encoder(
 def _epoch(
     model: GraphEncoder,
     optimiser: torch.optim.Optimizer,
-    g: object,
+    g: Any,
     pairs: Pairs,
     active: np.ndarray,
     config: EncoderConfig,
@@ -95,14 +96,14 @@ def _epoch(
         users = np.sort(order[start : start + config.batch_users])
         loss = _step(model, g, pairs, users, config, generator)
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         total += float(loss.detach()) * len(users)
     return total / max(len(order), 1)
 
 
 def _step(
-    model: GraphEncoder, g: object, pairs: Pairs, users: np.ndarray, config: EncoderConfig, generator: torch.Generator
+    model: GraphEncoder, g: Any, pairs: Pairs, users: np.ndarray, config: EncoderConfig, generator: torch.Generator
 ) -> Tensor:
     """The loss of a batch of users: a random share of each one's events makes the vector, the rest is predicted."""
     source, target = model(g)
@@ -110,9 +111,9 @@ def _step(
     draw = torch.rand(len(pairs.user), generator=generator)
     kept = (draw < share[torch.from_numpy(pairs.user.astype(np.int64))]).float()
     rows = torch.from_numpy(_rows_of(pairs, users))
-    batch = g if len(users) == pairs.shape[0] else g.edge_subgraph({MET_BY: rows}, relabel_nodes=False)  # type: ignore[attr-defined]
+    batch = g if len(users) == pairs.shape[0] else g.edge_subgraph({MET_BY: rows}, relabel_nodes=False)
     kept_rows = kept if batch is g else kept[rows]
-    vectors = user_vectors(batch, source, kept_rows)[torch.from_numpy(users)]  # type: ignore[arg-type]
+    vectors = user_vectors(batch, source, kept_rows)[torch.from_numpy(users)]
     vectors = torch.nn.functional.dropout(vectors, config.dropout)
 
     place = torch.full((pairs.shape[0],), -1, dtype=torch.int64)
@@ -160,7 +161,7 @@ def _rows_of(pairs: Pairs, users: np.ndarray) -> np.ndarray:
     return np.asarray(shift + np.arange(int(lengths.sum())), dtype=np.int64)
 
 
-def _kernel(model: GraphEncoder, g: object) -> Kernel:
+def _kernel(model: GraphEncoder, g: Any) -> Kernel:
     with torch.no_grad():
         source, target = model(g)
     return Kernel("graph", source=source.numpy().copy(), target=target.numpy().copy(), power=POWER)

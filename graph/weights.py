@@ -24,7 +24,7 @@ class EventWeights:
     by_type: Mapping[str, float] = field(default_factory=lambda: {"dislike": -1.0, "impression": 0.0})
     default: float = 1.0
     rating_scale: tuple[float, float] = (1.0, 5.0)
-    config: EventConfig = EventConfig()
+    config: EventConfig = field(default_factory=EventConfig)
 
     @classmethod
     def from_settings(cls, events: Mapping[str, Any], config: EventConfig) -> EventWeights:
