@@ -243,11 +243,11 @@ def load_settings(path: str | Path | None = None, overrides: dict[str, Any] | No
     return settings
 
 
-def describe(error: ValidationError, noun: str) -> str:
-    """Each fault of a validation error on a line: where, what was given, what is wrong."""
+def describe(error: ValidationError, noun: str, section: str = "") -> str:
+    """Each fault of a validation error: where (in which section), what was given, what is wrong."""
     lines = []
     for fault in error.errors(include_url=False):
-        where = ".".join(str(part) for part in fault["loc"]) or noun
+        where = ".".join(str(part) for part in (section, *fault["loc"]) if part != "") or noun
         if fault["type"] == "extra_forbidden":
             lines.append(f"unknown {noun} {where!r}")
         elif "key" in where:

@@ -12,11 +12,10 @@ from ray.serve import Application
 from ray.serve.config import AutoscalingConfig
 
 from cluster.config import load_settings
+from deployments.check import check_settings
 from deployments.ingress import Ingress
 from deployments.recommender import Recommender
 from deployments.writer import Writer
-from generation.config import GenerationConfig
-from graph.config import GraphConfig
 
 _HEALTH_PERIOD_S = 5
 _HEALTH_TIMEOUT_S = 20
@@ -39,8 +38,7 @@ def build(args: AppArgs) -> Application:
     """
     args = AppArgs.model_validate(args if isinstance(args, AppArgs) else dict(args))
     settings = load_settings(args.config)
-    GraphConfig.model_validate(settings.graph)
-    GenerationConfig.parse(settings.generation)
+    check_settings(settings)
 
     writer = _deployment(
         Writer,

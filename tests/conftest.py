@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+
+# A setting in the environment wins over one given in code: tests see none of the shell's.
+for _name in [name for name in os.environ if name.startswith("TAILORBIRD_")]:
+    del os.environ[_name]
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,7 @@ from rich.console import Console
 from cluster.cli.jobs import follow_job, job_client, submit_job
 from cluster.cli.options import ConfigOption
 from cluster.config import CONFIG_ENV, Settings, load_settings, settings_file
-from cluster.errors import UnavailableError
+from cluster.errors import ConfigError, UnavailableError
 from cluster.keys import api_key
 from cluster.launch import ROOT, RayHead, RunInfo, end_orphan, read_run_file
 from cluster.ports import is_free
@@ -50,6 +50,7 @@ def serve(
     if file is not None:
         os.environ[CONFIG_ENV] = str(file.resolve())  # Ray's workers have another working directory
     settings = load_settings(config)
+    _check_sections()
     key = api_key(settings)
     _check_free(settings)
     signal.signal(signal.SIGTERM, _as_interrupt)
@@ -111,6 +112,15 @@ def _has_version(settings: Settings) -> bool:
         return store.registry.live(settings.tenant, "graph") is not None
     finally:
         store.close()
+
+
+def _check_sections() -> None:
+    """Have the sections that belong to other packages checked by them, before anything is started."""
+    checked = subprocess.run([sys.executable, "-m", "deployments.check"], cwd=ROOT, capture_output=True, text=True)
+    if checked.returncode == 2:
+        raise ConfigError(checked.stderr.strip())
+    if checked.returncode != 0:
+        raise UnavailableError(f"the settings cannot be checked: {checked.stderr.strip()[-2000:]}")
 
 
 def _check_free(settings: Settings) -> None:

@@ -18,7 +18,7 @@ CONFIG = GenerationConfig(max_batch=4, max_queue=4, threads=2, kv_bytes=64 << 20
 @pytest.fixture(scope="session")
 def models_dir() -> Path:
     """Where unpacked models are kept between test runs."""
-    return Path(os.environ.get("TAILORBIRD_TEST_CACHE") or Path.home() / ".cache" / "tailorbird-tests") / "models"
+    return Path(os.environ.get("TB_TEST_CACHE") or Path.home() / ".cache" / "tailorbird-tests") / "models"
 
 
 @pytest.fixture(scope="session")

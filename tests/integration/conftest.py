@@ -129,7 +129,7 @@ def _read(copy: Copy) -> None:
 def models_dir() -> Path:
     """Where prepared models are kept between runs: dequantising the demo's takes a while."""
     default = Path.home() / ".cache" / "tailorbird-tests"
-    folder = Path(os.environ.get("TAILORBIRD_TEST_CACHE", default)) / "models"
+    folder = Path(os.environ.get("TB_TEST_CACHE", default)) / "models"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
