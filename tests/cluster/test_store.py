@@ -240,7 +240,7 @@ class TestFeedback:
         entry = Feedback("f1", 5, user_id="u", recommendation_id="r1", rating="up", comment="gut")
         store.feedback.add([entry, entry])
         assert [found for _, found in store.feedback.scan("default")] == [entry]
-        given = Recommendation("r1", 5, "v1", (("a", 0.5, 1.0), ("b", 0.25, 0.1)), user_id="u")
+        given = Recommendation("r1", 5, "v1", (("a", 0.5, 1.0, "graph"), ("b", 0.25, 0.1, "popular")), "u", before=("c",))
         store.feedback.log([given])
         store.feedback.log([given])
         assert [found for _, found in store.feedback.scan_log("default")] == [given]
@@ -282,6 +282,15 @@ class TestOpening:
         store.events.append([make_event(1)])
         store.migrate()
         assert store.events.count("default") == 1
+
+    def test_migrations_make_what_the_tables_say(self, store: Store) -> None:
+        from alembic.autogenerate import compare_metadata
+        from alembic.migration import MigrationContext
+
+        from cluster.store.tables import metadata
+
+        with store.database.writing() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
     def test_reader_cannot_write(self, store: Store, store_settings: Settings) -> None:
         with Store.open(store_settings, readonly=True) as reader:
