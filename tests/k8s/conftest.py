@@ -11,4 +11,4 @@ from tests.k8s.schemas import crd_folder
 def kuberay_schemas() -> None:
     """Skip where KubeRay's schemas are not at hand."""
     if crd_folder() is None:
-        pytest.skip("KubeRay's schemas are neither in TAILORBIRD_CRD_DIR nor in ../shared/crds")
+        pytest.skip("KubeRay's schemas are neither in TB_CRD_DIR nor in ../shared/crds")

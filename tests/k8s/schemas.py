@@ -111,8 +111,8 @@ _OTHERS = {
 
 
 def crd_folder() -> Path | None:
-    """Where KubeRay's schemas are: TAILORBIRD_CRD_DIR, or `shared/crds` beside the repository."""
-    folder = Path(os.environ.get("TAILORBIRD_CRD_DIR") or ROOT.parent / "shared" / "crds")
+    """Where KubeRay's schemas are: TB_CRD_DIR, or `shared/crds` beside the repository."""
+    folder = Path(os.environ.get("TB_CRD_DIR") or ROOT.parent / "shared" / "crds")
     return folder if (folder / "rayservices.v1.schema.json.gz").is_file() else None
 
 
