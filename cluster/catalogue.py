@@ -7,9 +7,11 @@ no reader sees half of a change.
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 import sys
-from collections import OrderedDict
+import time
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -22,6 +24,11 @@ log = logging.getLogger("tailorbird.catalogue")
 PAGE = 5_000
 MAX_FILTERS = 64
 """Answers of `matching` that are kept, until the catalogue changes."""
+RECENT = 10_000
+"""Changes that `changed_since` remembers."""
+NEVER_MS = 1 << 62
+_YIELD_ITEMS = 500
+"""A walk over the whole catalogue in a thread lets other threads in after so many items."""
 
 
 @dataclass(slots=True)
@@ -32,6 +39,10 @@ class _Tenant:
     deleted: set[str] = field(default_factory=set)
     categories: dict[str, set[str]] = field(default_factory=dict)
     filters: OrderedDict[str, frozenset[str]] = field(default_factory=OrderedDict)
+    barred: tuple[int, int, int, frozenset[str]] = (-1, 0, 0, frozenset())
+    """The last answer of `barred`: at which change, from and until when it holds, the ids."""
+    ordered: tuple[int, list[str]] = (-1, [])
+    """The last answer of `ids`: at which change, the ids."""
 
 
 class Catalogue:
@@ -47,6 +58,8 @@ class Catalogue:
         self._poll_s = poll_s
         self._tenants: dict[str, _Tenant] = {}
         self._seq = 0
+        self._recent: deque[tuple[int, str, str]] = deque(maxlen=RECENT)
+        self._forgotten_seq = 0
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -93,17 +106,76 @@ class Catalogue:
         """Whether an item may be shown at a time."""
         return is_available(item, now_ms)
 
-    def unavailable(self, tenant: str, now_ms: int) -> frozenset[str]:
-        """Ids that may not be shown at a time: hidden, not yet or no longer available, or deleted."""
+    def ids(self, tenant: str) -> list[str]:
+        """All ids in their order as texts; not to be changed. May take tens of milliseconds after a change."""
         found = self._tenants.get(tenant)
         if found is None:
-            return frozenset()
-        barred = (
-            item_id
-            for item_id in found.restricted.copy()
-            if (item := found.items.get(item_id)) is not None and not is_available(item, now_ms)
+            return []
+        seq = self._seq  # before the data: what changes meanwhile makes the answer one of an earlier change
+        if found.ordered[0] != seq:
+            found.ordered = (seq, sorted(found.items.copy()))
+        return found.ordered[1]
+
+    def latest(self, tenant: str, n: int, now_ms: int) -> list[tuple[Item, int]]:
+        """The n newest items that may be shown, newest first, with the time (ms) that says so.
+
+        That is when an item became available, or when it was last stored if it has no such time. Walks over the whole
+        catalogue: call it in a thread.
+        """
+        barred = self.unavailable(tenant, now_ms)
+        shown = (
+            (item, item.updated_ms if item.available_from_ms is None else item.available_from_ms)
+            for place, item in enumerate(self.items(tenant))
+            if (place % _YIELD_ITEMS or time.sleep(0) is None) and item.item_id not in barred
         )
-        return frozenset(found.deleted.copy()).union(barred)
+        return heapq.nlargest(n, shown, key=lambda entry: (entry[1], entry[0].item_id))
+
+    def changed_since(self, tenant: str, seq: int) -> set[str] | None:
+        """Ids of the items that changed after a number (see `version`), or None when that is too long ago to know.
+
+        On the event loop only.
+        """
+        if seq < self._forgotten_seq:
+            return None
+        changed = set()
+        for number, owner, item_id in reversed(self._recent):
+            if number <= seq:
+                break
+            if owner == tenant:
+                changed.add(item_id)
+        return changed
+
+    def unavailable(self, tenant: str, now_ms: int) -> frozenset[str]:
+        """Ids that may not be shown at a time: hidden, not yet or no longer available, or deleted."""
+        return self.barred(tenant, now_ms)[0]
+
+    def barred(self, tenant: str, now_ms: int) -> tuple[frozenset[str], int]:
+        """The same ids, and the time (ms) until which they stay the same unless the catalogue changes.
+
+        While they stay the same it is the same object, and the call costs nothing.
+        """
+        found = self._tenants.get(tenant)
+        if found is None:
+            return frozenset(), NEVER_MS
+        seq = self._seq
+        known_seq, since_ms, until_ms, ids = found.barred
+        if known_seq == seq and since_ms <= now_ms < until_ms:
+            return ids, until_ms
+        since_ms, until_ms = 0, NEVER_MS
+        barred = found.deleted.copy()
+        for item_id in found.restricted.copy():
+            item = found.items.get(item_id)
+            if item is None:
+                continue
+            if not is_available(item, now_ms):
+                barred.add(item_id)
+            for moment in (item.available_from_ms, item.available_until_ms):
+                if moment is not None and moment <= now_ms:
+                    since_ms = max(since_ms, moment)
+                elif moment is not None:
+                    until_ms = min(until_ms, moment)
+        found.barred = (seq, since_ms, until_ms, frozenset(barred))
+        return found.barred[3], until_ms
 
     def in_categories(self, tenant: str, categories: Iterable[str]) -> frozenset[str]:
         """Ids of the items that are in at least one of these categories."""
@@ -153,6 +225,9 @@ class Catalogue:
                 tenant.restricted.add(change.item_id)
             else:
                 tenant.restricted.discard(change.item_id)
+        if len(self._recent) == RECENT:
+            self._forgotten_seq = self._recent[0][0]
+        self._recent.append((change.seq, change.tenant, change.item_id))
         self._seq = change.seq
 
     async def _poll(self) -> None:

@@ -80,6 +80,17 @@ class StoreConfig(Section):
     """How often the change feeds (catalogue, events accepted elsewhere) are read."""
 
 
+class RetentionConfig(Section):
+    """How long rows are kept. `python -m jobs.prune` deletes what is older; null keeps for ever."""
+
+    events_days: float | None = Field(default=None, gt=0)
+    feedback_days: float | None = Field(default=None, gt=0)
+    recommendations_days: float | None = Field(default=30.0, gt=0)
+    """The log of the lists that were given: about 1 kB for each list of 10, so by far the fastest to grow."""
+    operations_days: float | None = Field(default=30.0, gt=0)
+    """Notes of finished operations, such as the erasure of a person."""
+
+
 class SessionsConfig(Section):
     """The pool of session shards."""
 
@@ -179,6 +190,7 @@ class Settings(BaseSettings):
 
     events: EventsConfig = EventsConfig()
     store: StoreConfig = StoreConfig()
+    retention: RetentionConfig = RetentionConfig()
     sessions: SessionsConfig = SessionsConfig()
     recommender: RecommenderConfig = RecommenderConfig()
     ingress: IngressConfig = IngressConfig()

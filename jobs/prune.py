@@ -2,8 +2,8 @@
 
 Of the versions the live one stays, and the newest others up to a number, so that a rollback has where to go. A version
 leaves the registry first and its folder is deleted then: what the registry names can always be loaded. Folders that no
-registry row names (a refresh that was killed before it published) go when they are a day old. Events only go when
-asked.
+registry row names (a refresh that was killed before it published) go when they are a day old. Rows go by the ages of
+the section `retention` of the settings, events only when an age is set.
 """
 
 from __future__ import annotations
@@ -30,21 +30,39 @@ def main(
     keep: Annotated[int, typer.Option(min=0, help="Versions to keep beside the live one.")] = 2,
     name: Annotated[str, typer.Option(help="Kind of bundle.")] = "graph",
     events_days: Annotated[
-        float | None, typer.Option(min=1, help="Also delete events, feedback and logged lists older than so many days.")
+        float | None, typer.Option(min=1, help="Delete events older than so many days. Default: retention.events_days.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
     config: ConfigOption = None,
 ) -> dict[str, Any]:
-    """Delete old versions (never the live one), folders left by killed jobs and, if asked, old events."""
+    """Delete old versions (never the live one), folders left by killed jobs, and rows beyond their age."""
     settings = settings_of(config)
     with connect_store(settings) as store:
         with stage("versions"):
             result = prune_versions(store, settings, name, keep, dry_run)
-        if events_days is not None and not dry_run:
-            with stage("events"):
-                before_ms = time.time_ns() // 1_000_000 - round(events_days * DAY_MS)
-                result["rows"] = store.retention.prune(settings.tenant, max(before_ms, 0))
+        if not dry_run:
+            with stage("rows"):
+                result["rows"] = prune_rows(store, settings, events_days)
     return result
+
+
+def prune_rows(store: Store, settings: Settings, events_days: float | None = None) -> dict[str, int]:
+    """Delete rows that are older than the settings keep them. Returns how many of each table went."""
+    ages = settings.retention
+    days = {
+        "events": ages.events_days if events_days is None else events_days,
+        "feedback": ages.feedback_days,
+        "recommendations": ages.recommendations_days,
+    }
+    now_ms = time.time_ns() // 1_000_000
+    gone: dict[str, int] = {}
+    for table, kept_days in days.items():
+        if kept_days is not None:
+            gone |= store.retention.prune(settings.tenant, max(now_ms - round(kept_days * DAY_MS), 0), (table,))
+    if ages.operations_days is not None:
+        before_ms = max(now_ms - round(ages.operations_days * DAY_MS), 0)
+        gone["operations"] = store.operations.prune(settings.tenant, before_ms)
+    return gone
 
 
 def prune_versions(store: Store, settings: Settings, name: str, keep: int, dry_run: bool = False) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from cluster.store.connect import connect_store
 from cluster.store.entities import Change
 from cluster.store.feedback import Feedback, Recommendation
+from cluster.store.operations import Operation
 from cluster.store.registry import Move
 from cluster.store.store import Store
 
-__all__ = ["Change", "Feedback", "Move", "Recommendation", "Store", "connect_store"]
+__all__ = ["Change", "Feedback", "Move", "Operation", "Recommendation", "Store", "connect_store"]

@@ -94,15 +94,21 @@ class Database:
         if self.dialect == "postgresql":
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (EVENT_ORDER_LOCK,))
 
-    def checkpoint(self) -> None:
-        """Bring what was deleted out of SQLite's write-ahead log, where the old pages would stay readable."""
-        if self.dialect == "sqlite" and self._writer is not None:
-            with self._one_writer, _translated():
-                connection = self._writer.raw_connection()
-                try:
-                    connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
-                finally:
-                    connection.close()
+    def checkpoint(self) -> bool:
+        """Bring what was deleted out of SQLite's write-ahead log, where the old pages would stay readable.
+
+        Returns:
+            Whether the log is empty now; a reader that holds on to old pages for long prevents it.
+        """
+        if self.dialect != "sqlite" or self._writer is None:
+            return True
+        with self._one_writer, _translated():
+            connection = self._writer.raw_connection()
+            try:
+                ((busy, *_),) = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                return not busy
+            finally:
+                connection.close()
 
     def close(self) -> None:
         """Close all connections and give the right to write back."""

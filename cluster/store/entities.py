@@ -65,6 +65,18 @@ class EntityStore(Part, Generic[Entity]):
             self._upsert(connection, rows)
 
     @write
+    def replace(self, entity: Entity, before: Entity) -> bool:
+        """Store this if what is stored under its id is still `before`; whether it was."""
+        with self.database.writing() as connection:
+            # The counter's row is the lock of all writers of this kind: nobody comes between the look and the change.
+            seq = self._advance(connection, 1)
+            if self._get(connection, entity.tenant, [self._id(entity)]).get(self._id(entity)) != before:
+                return False
+            row = {"tenant": entity.tenant, self.id_column: self._id(entity), "document": self._dump(entity)}
+            self._upsert(connection, [row | {"seq": seq, "updated_ms": entity.updated_ms or _now_ms()}])
+        return True
+
+    @write
     def delete(self, tenant: str, ids: list[str]) -> list[bool]:
         """Delete these, and say of each, in order, whether it was there."""
         with self.database.writing() as connection:

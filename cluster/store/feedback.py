@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,24 @@ from sqlalchemy import Table, select
 
 from cluster.messages import DEFAULT_TENANT
 from cluster.store.part import Part, dump, load, write
-from cluster.store.tables import feedback, recommendations
+from cluster.store.retention import user_digest
+from cluster.store.tables import erasures, feedback, recommendations
+
+
+LogRow = tuple[str, str, str | None, str, str | None, str, str | None, int]
+"""Tenant, id, user id, version, variant, items and `before` as JSON, time: plain values, cheap to send to the writer."""
+_LOG_COLUMNS = (
+    "tenant",
+    "recommendation_id",
+    "user_id",
+    "model_version",
+    "variant",
+    "items",
+    "before",
+    "created_ms",
+)
+ERASURE_MARGIN_MS = 2_000
+"""By how much the clocks of two machines may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +47,26 @@ class Feedback:
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """A list that was given. `items` are (item id, score, propensity); `variant` is the arm of an experiment."""
+    """A list that was given.
+
+    `items` are (item id, score, propensity, source); `variant` is the arm of an experiment; `before` are the items that
+    earlier pages of this list showed.
+    """
 
     recommendation_id: str
     created_ms: int
     model_version: str
-    items: tuple[tuple[str, float, float], ...] = ()
+    items: tuple[tuple[str, float, float, str], ...] = ()
     user_id: str | None = None
     variant: str | None = None
+    before: tuple[str, ...] = ()
     tenant: str = DEFAULT_TENANT
+
+    def row(self) -> LogRow:
+        """As `FeedbackStore.log_rows` takes it."""
+        items, before = dump(self.items), dump(self.before) if self.before else None
+        named = (self.tenant, self.recommendation_id, self.user_id, self.model_version, self.variant)
+        return (*named, items, before, self.created_ms)
 
 
 class FeedbackStore(Part):
@@ -52,14 +80,28 @@ class FeedbackStore(Part):
         names = [column.name for column in feedback.columns if column.name != "seq"]
         self._insert(feedback, [{name: getattr(entry, name) for name in names} for entry in batch])
 
-    @write
     def log(self, batch: list[Recommendation]) -> None:
-        """Record lists that were given, in one transaction."""
-        names = [column.name for column in recommendations.columns if column.name not in {"seq", "items"}]
-        self._insert(
-            recommendations,
-            [{name: getattr(entry, name) for name in names} | {"items": dump(entry.items)} for entry in batch],
-        )
+        """Record lists that were given; see `log_rows`."""
+        self.log_rows([entry.row() for entry in batch])
+
+    @write
+    def log_rows(self, batch: list[LogRow]) -> None:
+        """Record lists that were given, in one transaction.
+
+        Lists wait in memory before they come here. Those of a person who was erased meanwhile are left out.
+        """
+        if not batch:
+            return
+        oldest_ms = min(row[-1] for row in batch) - ERASURE_MARGIN_MS
+        notices = select(erasures.c.digest, erasures.c.erased_ms).where(erasures.c.erased_ms >= oldest_ms)
+        with self.database.writing() as connection:
+            self.database.ordered(connection)  # no erasure comes between the look and the insert
+            erased: dict[bytes, int] = {}
+            for digest, moment_ms in connection.execute(notices):
+                erased[bytes(digest)] = max(moment_ms, erased.get(bytes(digest), 0))
+            kept = [dict(zip(_LOG_COLUMNS, row, strict=True)) for row in batch if not _is_erased(row, erased)]
+            if kept:
+                connection.execute(self.insert_into(recommendations).on_conflict_do_nothing(), kept)
 
     def scan(self, tenant: str, after_seq: int = 0, limit: int = 10_000) -> list[tuple[int, Feedback]]:
         """A page of the tenant's feedback in order; the last number is where the next page starts."""
@@ -94,13 +136,20 @@ class FeedbackStore(Part):
             return connection.execute(statement).fetchall()
 
 
+def _is_erased(row: LogRow, erased: Mapping[bytes, int]) -> bool:
+    if not erased or row[2] is None:
+        return False
+    return row[-1] <= erased.get(user_digest(row[0], row[2]), -ERASURE_MARGIN_MS) + ERASURE_MARGIN_MS
+
+
 def _recommendation(row: Any) -> Recommendation:
     return Recommendation(
         recommendation_id=row.recommendation_id,
         created_ms=row.created_ms,
         model_version=row.model_version,
-        items=tuple((item_id, score, propensity) for item_id, score, propensity in load(row.items)),
+        items=tuple((item_id, score, propensity, source) for item_id, score, propensity, source in load(row.items)),
         user_id=row.user_id,
         variant=row.variant,
+        before=tuple(load(row.before)) if row.before else (),
         tenant=row.tenant,
     )

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import Column, delete, func, insert, select
 
 from cluster.store.part import Part, write
 from cluster.store.tables import erasures, events, feedback, recommendations, users
 
 PRUNE_CHUNK_ROWS = 20_000
 """Numbers covered by one transaction of `prune`: a live request waits behind it for milliseconds, not seconds."""
+AGES: Mapping[str, Column[int]] = {
+    "events": events.c.timestamp_ms,
+    "feedback": feedback.c.created_ms,
+    "recommendations": recommendations.c.created_ms,
+}
+"""What `prune` deletes from, and what tells the age of a row."""
 ERASURE_KEEP_MS = 24 * 3_600 * 1_000
 """How long the shards have to notice an erasure; they poll many times a second."""
 
@@ -48,31 +55,37 @@ class Retention(Part):
         self.database.checkpoint()
         return erased
 
-    @write
-    def prune(self, tenant: str, before_ms: int) -> dict[str, int]:
-        """Delete the tenant's events, feedback and logged lists from before a time, and old notices of erasure.
+    def prune(self, tenant: str, before_ms: int, tables: Sequence[str] = tuple(AGES)) -> dict[str, int]:
+        """Delete the tenant's rows from before a time: events, feedback, recommendations. And old notices of erasure.
 
-        Runs in many short transactions; stopped half-way, it goes on when called again.
+        Runs in many short transactions, each a call of its own where writes go through a gateway, so that live requests
+        come in between; stopped half-way, it goes on when called again.
         """
         pruned = {}
-        times = ((events, events.c.timestamp_ms), (feedback, feedback.c.created_ms))
-        for table, moment in (*times, (recommendations, recommendations.c.created_ms)):
+        for name in tables:
             with self.database.reading() as connection:
-                first, last = connection.execute(select(func.min(table.c.seq), func.max(table.c.seq))).one()
-            pruned[table.name] = 0
-            for start in range(first or 0, (last or -1) + 1, PRUNE_CHUNK_ROWS):
-                statement = delete(table).where(
-                    table.c.seq >= start,
-                    table.c.seq < start + PRUNE_CHUNK_ROWS,
-                    table.c.tenant == tenant,
-                    moment < before_ms,
-                )
-                with self.database.writing() as connection:
-                    pruned[table.name] += connection.execute(statement).rowcount
+                seq = AGES[name].table.c.seq
+                first, last = connection.execute(select(func.min(seq), func.max(seq))).one()
+            starts = range(first or 0, (last or -1) + 1, PRUNE_CHUNK_ROWS)
+            pruned[name] = sum(self.prune_chunk(name, tenant, start, before_ms) for start in starts)
+        self.prune_notices()
+        return pruned
+
+    @write
+    def prune_chunk(self, name: str, tenant: str, start: int, before_ms: int) -> int:
+        """One step of `prune`: the rows numbered from `start` on; how many went."""
+        moment = AGES[name]
+        seq, owner = moment.table.c.seq, moment.table.c.tenant
+        chunk = (seq >= start, seq < start + PRUNE_CHUNK_ROWS, owner == tenant, moment < before_ms)
+        with self.database.writing() as connection:
+            return connection.execute(delete(moment.table).where(*chunk)).rowcount
+
+    @write
+    def prune_notices(self) -> None:
+        """The last step of `prune`: notices of erasure that everybody has seen, and SQLite's write-ahead log."""
         with self.database.writing() as connection:
             connection.execute(delete(erasures).where(erasures.c.erased_ms < _now_ms() - ERASURE_KEEP_MS))
         self.database.checkpoint()
-        return pruned
 
     def erasures(self, since_seq: int, limit: int = 1000) -> list[tuple[int, bytes]]:
         """The digests of people erased after a number, in order."""

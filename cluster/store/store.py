@@ -15,13 +15,14 @@ from cluster.store.database import MIGRATION_LOCK, Database, Gateway
 from cluster.store.entities import ItemStore, UserStore
 from cluster.store.events import EventStore
 from cluster.store.feedback import FeedbackStore
+from cluster.store.operations import OperationStore
 from cluster.store.part import Part
 from cluster.store.registry import Registry
 from cluster.store.retention import Retention
 
 
 class Store:
-    """Parts: `events`, `items`, `users`, `registry`, `feedback`, `retention`."""
+    """Parts: `events`, `items`, `users`, `registry`, `feedback`, `retention`, `operations`."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -31,6 +32,7 @@ class Store:
         self.registry = Registry(database)
         self.feedback = FeedbackStore(database)
         self.retention = Retention(database)
+        self.operations = OperationStore(database)
         parts: tuple[Part, ...] = (
             self.events,
             self.items,
@@ -38,6 +40,7 @@ class Store:
             self.registry,
             self.feedback,
             self.retention,
+            self.operations,
         )
         self._parts = {part.name: part for part in parts}
 

@@ -136,10 +136,25 @@ recommendations = Table(
     Column("model_version", Text, nullable=False),
     Column("variant", Text),
     Column("items", Text, nullable=False),
+    Column("before", Text),
     Column("created_ms", BigInteger, nullable=False),
     UniqueConstraint("tenant", "recommendation_id", name="uq_recommendation_id"),
     Index("ix_recommendations_user", "tenant", "user_id"),
     sqlite_autoincrement=True,
+)
+
+operations = Table(
+    "operations",
+    metadata,
+    Column("tenant", Key, nullable=False),
+    Column("operation_id", Key, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("subject", Key),
+    Column("result", Text),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("finished_ms", BigInteger),
+    PrimaryKeyConstraint("tenant", "operation_id"),
 )
 
 erasures = Table(

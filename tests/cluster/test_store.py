@@ -240,7 +240,9 @@ class TestFeedback:
         entry = Feedback("f1", 5, user_id="u", recommendation_id="r1", rating="up", comment="gut")
         store.feedback.add([entry, entry])
         assert [found for _, found in store.feedback.scan("default")] == [entry]
-        given = Recommendation("r1", 5, "v1", (("a", 0.5, 1.0, "graph"), ("b", 0.25, 0.1, "popular")), "u", before=("c",))
+        given = Recommendation(
+            "r1", 5, "v1", (("a", 0.5, 1.0, "graph"), ("b", 0.25, 0.1, "popular")), "u", before=("c",)
+        )
         store.feedback.log([given])
         store.feedback.log([given])
         assert [found for _, found in store.feedback.scan_log("default")] == [given]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from cluster.config import Settings
+from cluster.config import RetentionConfig, Settings
 from cluster.errors import ConflictError, NotFoundError
 from cluster.messages import Event, Version
-from cluster.store import Store
+from cluster.store import Feedback, Operation, Recommendation, Store
 from jobs.promote import promote
-from jobs.prune import prune_versions
+from jobs.prune import prune_rows, prune_versions
 from tests.jobs.conftest import RunJob
 
 
@@ -138,3 +138,21 @@ def test_prune_as_a_job_with_old_events(run_job: RunJob, settings: Settings) -> 
     assert (ran.code, ran.result["removed"], ran.result["rows"]["events"]) == (0, ["b", "a"], 1)
     with Store.open(settings, readonly=True) as store:
         assert [event.event_id for _, event in store.events.scan("default")] == ["new"]
+
+
+def test_each_kind_of_row_has_its_own_age(settings: Settings) -> None:
+    day_ms, now_ms = 86_400_000, time.time_ns() // 1_000_000
+    ages = RetentionConfig(feedback_days=20, recommendations_days=5, operations_days=1)
+    settings = settings.model_copy(update={"retention": ages})
+    with Store.open(settings) as store:
+        store.migrate()
+        moments = [now_ms - days * day_ms for days in (0, 10, 30)]
+        store.events.append([Event(f"e{ms}", "u", "i", "view", ms) for ms in moments])
+        store.feedback.add([Feedback(f"f{ms}", ms) for ms in moments])
+        store.feedback.log([Recommendation(f"r{ms}", ms, "v") for ms in moments])
+        for ms in moments:
+            store.operations.begin(Operation(f"o{ms}", "erase_user", "done", ms, finished_ms=ms))
+        store.operations.begin(Operation("running", "erase_user", "running", moments[2], subject="u"))
+        assert prune_rows(store, settings) == {"feedback": 1, "recommendations": 2, "operations": 2}
+        assert prune_rows(store, settings, events_days=20)["events"] == 1
+        assert [operation.operation_id for operation in store.operations.running("default")] == ["running"]

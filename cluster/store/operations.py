@@ -1,0 +1,94 @@
+"""Operations: work that goes on after its request was answered, with a status that any replica can show.
+
+An operation is on disk before it is promised. Whoever starts finds those that a killed process left (`running`) and
+does them again, so each kind must bear repetition. `subject` says whom it is about only as long as that is needed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import delete, select, update
+
+from cluster.messages import DEFAULT_TENANT
+from cluster.store.part import Part, dump, load, write
+from cluster.store.retention import Retention
+from cluster.store.tables import operations
+
+ERASE_USER = "erase_user"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation. `status` is running or done; `result` says what was done."""
+
+    operation_id: str
+    kind: str
+    status: str
+    created_ms: int
+    subject: str | None = None
+    finished_ms: int | None = None
+    result: Mapping[str, Any] = field(default_factory=dict)
+    tenant: str = DEFAULT_TENANT
+
+
+class OperationStore(Part):
+    """See the module."""
+
+    name = "operations"
+
+    @write
+    def begin(self, operation: Operation) -> None:
+        """Put an operation on disk. One that is there already is left as it is."""
+        row = {column.name: getattr(operation, column.name) for column in operations.columns}
+        row["result"] = None
+        with self.database.writing() as connection:
+            connection.execute(self.insert_into(operations).on_conflict_do_nothing(), row)
+
+    @write
+    def erase_user(self, tenant: str, operation_id: str) -> bool:
+        """Do an operation of kind `erase_user`: everything that belongs to its subject goes, the subject's id last.
+
+        Returns:
+            Whether it is done. False: a reader held on to old pages; call again.
+        """
+        operation = self.get(tenant, operation_id)
+        if operation is None:
+            return True
+        result: Mapping[str, Any] = operation.result
+        if operation.subject is not None:
+            result = Retention(self.database).erase(tenant, operation.subject)
+        here = (operations.c.tenant == tenant, operations.c.operation_id == operation_id)
+        with self.database.writing() as connection:
+            connection.execute(update(operations).where(*here).values(subject=None, result=dump(dict(result))))
+        if not self.database.checkpoint():  # the id, too, has to leave the write-ahead log before it is called done
+            return False
+        done = {"status": "done", "finished_ms": time.time_ns() // 1_000_000}
+        with self.database.writing() as connection:
+            connection.execute(update(operations).where(*here).values(**done))
+        return True
+
+    @write
+    def prune(self, tenant: str, before_ms: int) -> int:
+        """Delete the notes of operations that were done before a time; how many."""
+        old = (operations.c.tenant == tenant, operations.c.status == "done", operations.c.finished_ms < before_ms)
+        with self.database.writing() as connection:
+            return connection.execute(delete(operations).where(*old)).rowcount
+
+    def get(self, tenant: str, operation_id: str) -> Operation | None:
+        """One operation."""
+        found = self._select(operations.c.tenant == tenant, operations.c.operation_id == operation_id)
+        return found[0] if found else None
+
+    def running(self, tenant: str) -> list[Operation]:
+        """Those that are not done, oldest first."""
+        return self._select(operations.c.tenant == tenant, operations.c.status == "running")
+
+    def _select(self, *conditions: Any) -> list[Operation]:
+        statement = select(operations).where(*conditions).order_by(operations.c.created_ms, operations.c.operation_id)
+        with self.database.reading() as connection:
+            rows = connection.execute(statement).mappings().fetchall()
+        return [Operation(**(dict(row) | {"result": load(row["result"]) if row["result"] else {}})) for row in rows]
