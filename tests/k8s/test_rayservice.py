@@ -51,14 +51,20 @@ def without_scale(spec: dict[str, Any]) -> dict[str, Any]:
 def test_ray_serve_reads_its_configuration(name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ray's models use what pydantic calls deprecated
+        from ray.serve.config import AutoscalingConfig
         from ray.serve.schema import ServeDeploySchema
 
     config = yaml.safe_load(render(scenario(name))["rayservice"]["spec"]["serveConfigV2"])
     schema = ServeDeploySchema.model_validate(config)
     (application,) = schema.applications
     assert (application.import_path, application.route_prefix) == ("deployments.app:build", "/")
-    for deployment in application.deployments:
-        assert deployment.autoscaling_config is not None
+    # Ray ignores keys that it does not know: a misspelt one would be lost in silence.
+    assert config.keys() <= ServeDeploySchema.model_fields.keys()
+    assert config["http_options"].keys() <= type(schema.http_options).model_fields.keys()
+    assert config["logging_config"].keys() <= type(schema.logging_config).model_fields.keys()
+    for deployment in config["applications"][0]["deployments"]:
+        assert deployment.keys() == {"name", "autoscaling_config"}
+        assert deployment["autoscaling_config"].keys() <= AutoscalingConfig.model_fields.keys()
 
 
 def test_deployments_are_those_that_the_builder_binds() -> None:
