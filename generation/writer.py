@@ -66,8 +66,9 @@ class TextWriter:
         draft = _Draft()
         if self._model_writes(task):
             ground = ground_of(task, prompt.instructions, min(prompt.max_chars, self._limit(task)))
-            async for piece in self._generate(task, prompt, ground, draft, deadline):
-                yield TextPiece(piece)
+            async with aclosing(self._generate(task, prompt, ground, draft, deadline)) as pieces:
+                async for piece in pieces:
+                    yield TextPiece(piece)
         source = "generated"
         if not draft.complete:
             source = "template"
@@ -121,34 +122,39 @@ class TextWriter:
     async def _attempt(
         self, request: EngineRequest, prompt: Prompt, ground: Ground, draft: _Draft, task: WriteTask
     ) -> AsyncGenerator[str]:
-        """Stream one request until its sentence ends, or a clause fails, or the stream does."""
+        """Stream one request until its sentence ends, or a clause fails, or the stream does.
+
+        How a text begins is held back until the model has written a clause that belongs to it.
+        """
         splitter = ClauseSplitter(ground.names)
-        clauses = splitter.feed(request.begun[len(draft.body) :])
+        held = "".join(splitter.feed(request.begun[len(draft.body) :]))
         before, reason = draft.completion_tokens, "stop"
         async with aclosing(self._engine.stream(request)) as chunks:
             async for chunk in chunks:
                 draft.prompt_tokens = draft.prompt_tokens or chunk.prompt_tokens
                 draft.completion_tokens = before + chunk.completion_tokens
                 reason = chunk.finish_reason or reason
-                clauses += splitter.feed(chunk.text)
-                for clause in clauses:
-                    piece = self._accept(clause, prompt, ground, draft, task)
+                for clause in splitter.feed(chunk.text):
+                    held += clause
+                    if len(draft.body) + len(held) <= len(request.begun):
+                        continue
+                    piece = self._accept(held, prompt, ground, draft, task)
                     if piece is None:
                         return
-                    yield piece
-                    if draft.ended or (is_sentence_end(clause) and len(draft.body) > len(request.begun)):
+                    held = ""
+                    if piece:
+                        yield piece
+                    if draft.ended or is_sentence_end(clause):
                         return
-                clauses = []
-        rest = splitter.rest().rstrip()
-        if rest and not is_sentence_end(rest):
+        rest = (held + splitter.rest()).rstrip()
+        if not is_sentence_end(rest):
             rest = _whole(rest) if reason == "length" else f"{rest}."
-        if rest and (piece := self._accept(rest, prompt, ground, draft, task)) is not None:
-            yield piece
-            if reason == "length":
-                draft.finish_reason = "length"
-                draft.ended = True
-        elif not draft.body:
+        if len(draft.body) + len(rest) <= len(request.begun) + (reason != "length"):
             draft.rules.append("empty")
+        elif piece := self._accept(rest, prompt, ground, draft, task):
+            yield piece
+            if reason == "length" and not is_sentence_end(rest):
+                draft.finish_reason, draft.ended = "length", True
 
     def _accept(self, clause: str, prompt: Prompt, ground: Ground, draft: _Draft, task: WriteTask) -> str | None:
         """Check a clause; the text to give out for it, or None when a rule fired."""
