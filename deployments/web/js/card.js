@@ -4,7 +4,7 @@ import { record } from "./events.js";
 import { t } from "./i18n.js";
 import { openItem } from "./itemdialog.js";
 import { look } from "./items.js";
-import { headline } from "./reasons.js";
+import { headlines } from "./reasons.js";
 import { verdict } from "./state.js";
 
 /** The list element of one place of a list. `entry` is the response's item plus its `recommendation_id`. */
@@ -17,7 +17,7 @@ export function card(entry) {
         h("div", { class: "card-acts" }, act("like", entry, item), act("dislike", entry, item))),
       h("h3", {}, h("button", { type: "button", class: "card-open", on: { click: () => openItem(entry) } }, item.title)),
       h("p", { class: "card-genres" }, item.categories.join(" · ")),
-      h("p", { class: "card-why" }, headline(entry))));
+      h("p", { class: "card-why" }, headlines(entry).map((line) => h("span", {}, line)))));
   element.style.setProperty("--hue", item.hue);
   if (item.title.length > 34) element.classList.add("is-long");
   return element;

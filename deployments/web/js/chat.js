@@ -5,7 +5,7 @@ import { byId, h } from "./dom.js";
 import { t } from "./i18n.js";
 import { openItem } from "./itemdialog.js";
 import { learn, look } from "./items.js";
-import { headline, mentioned } from "./reasons.js";
+import { headlines, mentioned } from "./reasons.js";
 import { on, person } from "./state.js";
 
 const TURNS = 12;
@@ -119,7 +119,7 @@ async function showItems(list, entries, signal) {
       h("button", { type: "button", on: { click: () => openItem(entry) } },
         h("span", { class: "mini-title" }, item.title),
         h("span", { class: "mini-meta" }, [item.year, ...item.categories.slice(0, 2)].filter(Boolean).join(" · ")),
-        h("span", { class: "mini-why" }, headline(entry))));
+        h("span", { class: "mini-why" }, headlines(entry).at(-1))));
     row.style.setProperty("--hue", item.hue);
     return row;
   }));

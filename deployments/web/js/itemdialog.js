@@ -109,7 +109,7 @@ async function writePitch(box, entry, signal) {
 
 function facts(done, firstMs) {
   const rules = done.guard?.rules ?? [];
-  const rest = [done.model, t("item.first", { s: number(firstMs / 1000, 1) })];
+  const rest = [done.source === "template" ? "" : done.model, t("item.first", { s: number(firstMs / 1000, 1) })];
   if (rules.length) rest.push(t("item.rules", { rules: rules.join(", ").replaceAll("_", " ") }));
   return [badge(done.source), h("span", { class: "quiet" }, rest.filter(Boolean).join(" · "))];
 }

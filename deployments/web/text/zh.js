@@ -60,7 +60,7 @@ export default {
   "reason.similar_text": "内容与《{title}》相近",
   "reason.people_like_you": "口味相近的人选择了它",
   "reason.people_like_you.minus": "您的其他操作与之不符",
-  "reason.popular": "广受欢迎",
+  "reason.popular": "热门",
   "reason.popular.minus": "选择的人不多",
   "reason.fresh": "新上架",
   "reason.explore": "想了解您是否喜欢",
