@@ -23,7 +23,7 @@ from cluster.config import Settings
 from cluster.launch import ROOT, ray_family, ray_temp_dir
 from cluster.ports import free_ports
 
-START_TIMEOUT_S = 420
+START_TIMEOUT_S = 900
 COMMAND = str(Path(sys.executable).parent / "tailorbird")
 KEY = "integration-tests-key"
 
@@ -35,7 +35,7 @@ class Copy:
     url: str
     key: str
     state_dir: Path
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | None
     environment: dict[str, str]
     printed: list[str] = field(default_factory=list)
 
@@ -110,7 +110,7 @@ def start_copy(state_dir: Path, *arguments: str, **settings: Any) -> Copy:
 
 def stop_copy(copy: Copy, timeout_s: float = 60) -> None:
     """Stop it as Ctrl-C does, and wait."""
-    if copy.process.poll() is None:
+    if copy.process is not None and copy.process.poll() is None:
         copy.process.send_signal(signal.SIGINT)
         try:
             copy.process.wait(timeout_s)
@@ -120,7 +120,7 @@ def stop_copy(copy: Copy, timeout_s: float = 60) -> None:
 
 
 def _read(copy: Copy) -> None:
-    assert copy.process.stdout is not None
+    assert copy.process is not None and copy.process.stdout is not None
     for line in copy.process.stdout:
         copy.printed.append(line)
 
@@ -134,9 +134,22 @@ def models_dir() -> Path:
     return folder
 
 
+def running_copy(state_dir: Path) -> Copy:
+    """A copy that runs already, for trying tests out without waiting for a training: TB_RUNNING=STATE_DIR."""
+    run = json.loads((state_dir / "run.json").read_text())
+    environment = os.environ | {
+        "TAILORBIRD_STATE_DIR": str(state_dir),
+        "TAILORBIRD_PORT": run["http_url"].rsplit(":", 1)[1],
+    }
+    return Copy(run["http_url"], (state_dir / "api_key").read_text().strip(), state_dir, None, environment)
+
+
 @pytest.fixture(scope="session")
 def server(models_dir: Path) -> Iterator[Copy]:
     """The demo, up and trained. Tests leave it running and healthy."""
+    if "TB_RUNNING" in os.environ:
+        yield running_copy(Path(os.environ["TB_RUNNING"]))
+        return
     with tempfile.TemporaryDirectory(prefix="tb") as folder:
         state_dir = Path(folder) / "state"
         state_dir.mkdir()

@@ -61,7 +61,7 @@ def test_a_second_copy_with_the_other_binding_runs_beside_and_leaves_nothing(ser
             assert len(family) > 5
         finally:
             stop_copy(second)
-        assert second.process.returncode == 0, "".join(second.printed)
+        assert second.process is not None and second.process.returncode == 0, "".join(second.printed)
         time.sleep(1)
         assert [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
         assert ray_family(run["ray_pid"], temp_dir) == []
@@ -75,6 +75,7 @@ def test_a_copy_whose_command_is_killed_is_replaced_by_the_next(server: Copy) ->
         state_dir.mkdir()
         (state_dir / "models").symlink_to((server.state_dir / "models").resolve())
         killed = start_copy(state_dir, "--no-demo", "--no-train")
+        assert killed.process is not None
         killed.process.send_signal(signal.SIGKILL)
         killed.process.wait()
         orphan = json.loads((state_dir / "run.json").read_text())["ray_pid"]
