@@ -10,6 +10,11 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _PING_S = 15
 
 
+def event(data: bytes | str, name: str | None = None) -> ServerSentEvent:
+    """One frame. Lines end with LF alone, which the simplest of clients can split."""
+    return ServerSentEvent(data=data if isinstance(data, str) else data.decode(), event=name, sep="\n")
+
+
 def sse_response(frames: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
     """The streaming response. When the client leaves, the iterator is closed, which frees the writer's slot."""
     return EventSourceResponse(frames, headers=HEADERS, ping=_PING_S, sep="\n")

@@ -20,7 +20,7 @@ from deployments.problems import describe_error, request_id_of
 from deployments.retrieval import newest_message
 from deployments.schemas import ChatMessage, ChatRequest
 from deployments.services import Services, services_of
-from deployments.streaming import peeked, sse_response
+from deployments.streaming import event, peeked, sse_response
 
 router = APIRouter(tags=["chat"])
 
@@ -138,7 +138,7 @@ async def _chunks(
     def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> ServerSentEvent:
         choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
         body = {**head, "choices": [choice], **({"usage": None} if with_usage else {}), **more}
-        return ServerSentEvent(data=orjson.dumps(body).decode())
+        return event(orjson.dumps(body))
 
     yield chunk({"role": "assistant", "content": ""}, tailorbird=extra)
     try:
@@ -150,12 +150,12 @@ async def _chunks(
                 if with_usage:
                     totals = {"prompt_tokens": frame.prompt_tokens, "completion_tokens": frame.completion_tokens}
                     data = {**head, "choices": [], "usage": _usage(totals)}
-                    yield ServerSentEvent(data=orjson.dumps(data).decode())
-        yield ServerSentEvent(data="[DONE]")
+                    yield event(orjson.dumps(data))
+        yield event("[DONE]")
     except Exception as error:
         _, detail, _, _ = describe_error(error)
         failure = {"error": {"message": detail, "type": "server_error", "param": None, "code": request_id}}
-        yield ServerSentEvent(data=orjson.dumps(failure).decode())
+        yield event(orjson.dumps(failure))
 
 
 def _extra(ranked: RankedList) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from deployments.context import write_task
 from deployments.problems import describe_error, problem, request_id_of
 from deployments.schemas import ContentRequest
 from deployments.services import Services, services_of
-from deployments.streaming import peeked, sse_response
+from deployments.streaming import event, peeked, sse_response
 
 router = APIRouter(tags=["content"])
 
@@ -79,5 +79,5 @@ def _answer(done: TextDone, head: dict[str, Any], version: str) -> dict[str, Any
     }
 
 
-def _frame(event: str, data: dict[str, Any]) -> ServerSentEvent:
-    return ServerSentEvent(data=orjson.dumps(data).decode(), event=event)
+def _frame(name: str, data: dict[str, Any]) -> ServerSentEvent:
+    return event(orjson.dumps(data), name)

@@ -109,7 +109,7 @@ def test_missing_parameters_and_unknown_items(api: httpx.Client) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/popular", "/metrics", "/docs", "/openapi.json", "/v1/models", "/v1/similar"])
 def test_without_a_key(api: httpx.Client, path: str) -> None:
-    for headers in ({"Authorization": ""}, {"Authorization": "Bearer nonsense"}, {"Authorization": "Bearer \xff\xfe"}):
+    for headers in ({"Authorization": ""}, {"Authorization": "Bearer nonsense"}, {"Authorization": b"Bearer \xff\xfe"}):
         assert api.get(path, headers=headers).status_code == 401
 
 
