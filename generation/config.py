@@ -39,9 +39,9 @@ class GenerationConfig(BaseModel):
     """Longest time for one text; what the task allows may be shorter."""
     retries: int = Field(default=2, ge=0, le=10)
     """How often a clause that the guard refuses is written again before the template ends the text."""
-    temperature: float = Field(default=0.5, ge=0, le=2)
+    temperature: float = Field(default=0.6, ge=0, le=2)
     """Sampling temperature where the task names none. 0 always takes the likeliest token."""
-    top_p: float = Field(default=0.88, gt=0, le=1)
+    top_p: float = Field(default=0.9, gt=0, le=1)
     """Sample among the likeliest tokens that hold this much of the probability."""
     vocabulary: Literal["closed", "open"] = "closed"
     """`closed`: English text is decoded from a list of words plus the facts, so that false names, years and genres

@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cluster.errors import DeadlineError, EngineError, InputError, OverloadError
 from cluster.messages import TextDone, TextPiece, WriteTask
@@ -61,6 +61,7 @@ class TextWriter:
             InputError: the kind is unknown, or the dialogue is longer than the model's context.
             OverloadError: the engine's queue is full.
         """
+        task = _narrowed(task)
         prompt = prompts.build(task)
         deadline = time.monotonic() + min(task.deadline_s, self._config.deadline_s)
         draft = _Draft()
@@ -216,9 +217,15 @@ class TextWriter:
 
 def template_text(task: WriteTask) -> tuple[TextPiece, TextDone]:
     """The frames of a text that no engine had a part in, for callers that reach no writer."""
+    task = _narrowed(task)
     text = templates.render(task)
     done = TextDone(text, "template", "template", prompts.version(task.kind), facts_of_task(task))
     return TextPiece(text), done
+
+
+def _narrowed(task: WriteTask) -> WriteTask:
+    """A text about one item sees no other."""
+    return task if task.kind in ("summary", "chat") else replace(task, items=task.items[:1])
 
 
 def _whole(text: str) -> str:

@@ -116,7 +116,7 @@ class Walk:
         self.weak = False
         self.open_article = False
         self._used: set[tuple[int, ...]] = set()
-        self._stale: set[tuple[int, ...]] = set()
+        self._stale: dict[tuple[int, ...], set[int]] = {}
         self.may_end = bool(last) and last in SENTENCE_END
         if not begun.strip():
             self._at = [trie.first for trie in tries]
@@ -127,13 +127,9 @@ class Walk:
 
     def allowed(self) -> list[int]:
         """Tokens that may come next, never empty."""
-        word = self._word
-        tokens = [
-            token for node in self._at for token, after in node.next.items() if self._fresh(after, (*word, token))
-        ]
+        tokens = [token for node in self._at for token in self._next(node, self._word)]
         if self._word and self._ends_word():
-            for trie in self._tries:
-                tokens += [token for token, after in trie.inside.next.items() if self._fresh(after, (token,))]
+            tokens += [token for trie in self._tries for token in self._next(trie.inside, ())]
         tokens += self.closing() if not self.may_end else self._constrainer.end_tokens
         if self._ends_word() and not self._is_weak():
             tokens += self._constrainer.pauses
@@ -179,13 +175,19 @@ class Walk:
     def use(self, word: tuple[int, ...]) -> None:
         """Write down that a content word is in the text."""
         self._used.add(word)
-        self._stale.update(word[:end] for end in range(1, len(word) + 1))
+        for end, token in enumerate(word):
+            self._stale.setdefault(word[:end], set()).add(token)
+
+    def _next(self, node: Node, path: tuple[int, ...]) -> list[int]:
+        """Tokens after a node that lead to some word that was not used yet."""
+        stale = self._stale.get(path)
+        if stale is None:
+            return list(node.next)
+        return [token for token, after in node.next.items() if token not in stale or self._fresh(after, (*path, token))]
 
     def _fresh(self, node: Node, path: tuple[int, ...]) -> bool:
-        """Whether some word that was not used yet ends at or below a node."""
-        if path not in self._stale or (node.ends and not (node.content and path in self._used)):
-            return True
-        return any(self._fresh(after, (*path, token)) for token, after in node.next.items())
+        unused = node.ends and not (node.content and path in self._used)
+        return unused or bool(self._next(node, path))
 
     def _ends_word(self) -> bool:
         return any(node.ends for node in self._at) if self._word else self._after_word
