@@ -72,6 +72,8 @@ class ItemItemConfig(Group):
     """Neighbours kept per item where the matrix is sparse."""
     shrink: float = Field(default=20.0, ge=0.0)
     """Events added to the denominator of the cosine."""
+    lift_shrink: float = Field(default=20.0, gt=0.0)
+    """People added to both what was counted and what chance would give, when the two are compared."""
 
 
 class FactorsConfig(Group):
@@ -120,9 +122,9 @@ class ContentConfig(Group):
 class CombineConfig(Group):
     """How the sources are weighed against each other, learnt on a held-out part of the training data."""
 
-    random_share: float = Field(default=0.5, ge=0.0, le=1.0)
+    random_share: float = Field(default=0.3, ge=0.0, le=1.0)
     """Share of the users whose held-out events are drawn at random; the others' are their last ones."""
-    cold_share: float = Field(default=0.15, ge=0.0, lt=1.0)
+    cold_share: float = Field(default=0.2, ge=0.0, lt=1.0)
     """Share of the users who are left out whole and met with their first events only."""
     held_out: float = Field(default=0.2, gt=0.0, lt=1.0)
     """Share of a user's events that are held out."""

@@ -33,7 +33,7 @@ _MAKERS: dict[str, Callable[[Interactions, int], Split]] = {
     "cold-item": lambda data, seed: cold_item_split(data, seed=seed),
 }
 PROTOCOLS = tuple(_MAKERS)
-RANDOM_SHARE = {"random": 1.0, "temporal": 0.0}
+RANDOM_SHARE = {"random": 1.0}
 """How the tuning part of training is drawn for a protocol: as the test part is, for us as for the peers."""
 
 

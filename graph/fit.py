@@ -19,7 +19,7 @@ from graph.config import GraphConfig
 from graph.content import ContentMap, fit_content_map, hashed_features, reduce_text
 from graph.dataset import Interactions
 from graph.factors import fold_in_kernel
-from graph.itemitem import item_item_kernel
+from graph.itemitem import item_item_kernels
 from graph.kernels import Kernel
 from graph.metrics import ndcg, per_query, top
 from graph.model import Bias, Carry, Gate, Model
@@ -29,7 +29,7 @@ from graph.splits import Split, learning_split
 from graph.train import Trained, train_encoder
 from graph.weights import EventWeights
 
-KERNELS = ("graph", "item_item", "factors", "next_1", "next_2", "near", "text")
+KERNELS = ("graph", "item_item", "lift", "factors", "next_1", "next_2", "near", "text")
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +143,7 @@ def make_sources(
     )
     kernels = [
         trained.kernel,
-        item_item_kernel(positive, config.item_item),
+        *item_item_kernels(positive, config.item_item),
         fold_in_kernel(positive, config.factors, config.seed),
         *order_kernels(data.pairs, config.order),
     ]

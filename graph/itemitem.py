@@ -20,6 +20,21 @@ def ease(positive: sp.csr_matrix, ridge: float) -> np.ndarray:
     return np.asarray(matrix, dtype=np.float32)
 
 
+def lift(positive: sp.csr_matrix, shrink: float) -> np.ndarray:
+    """The logarithm of how much more often two items are met by the same people than by chance, shrunk. (N, N) float32.
+
+    Added to the logarithm of popularity it is a naive Bayes classifier, which is hard to beat when a person has only
+    done one or two things.
+    """
+    together = (positive.T @ positive).toarray().astype(np.float32)
+    count = np.diag(together).copy()
+    np.fill_diagonal(together, 0.0)
+    chance = np.outer(count, count) / max(int((np.diff(positive.indptr) > 0).sum()), 1)
+    matrix = np.log((together + shrink) / (chance + shrink))
+    np.fill_diagonal(matrix, 0.0)
+    return np.asarray(matrix, dtype=np.float32)
+
+
 def cosine_neighbours(positive: sp.csr_matrix, neighbours: int, shrink: float) -> sp.csr_matrix:
     """Cosine of the items' user sets, shrunk where few met them, the strongest of each row. (N, N) sparse float32."""
     columns = positive.T.tocsr().astype(np.float32)
@@ -45,8 +60,11 @@ def strongest(matrix: sp.csr_matrix, count: int) -> sp.csr_matrix:
     return sp.csr_matrix((matrix.data[kept], (rows[kept], matrix.indices[kept])), shape=matrix.shape)
 
 
-def item_item_kernel(positive: sp.csr_matrix, config: ItemItemConfig) -> Kernel:
-    """The source `item_item` for a matrix (U, N) of who met what."""
+def item_item_kernels(positive: sp.csr_matrix, config: ItemItemConfig) -> list[Kernel]:
+    """The sources `item_item` and, where the catalogue is small, `lift` for a matrix (U, N) of who met what."""
     if positive.shape[1] <= config.max_dense_items:
-        return Kernel("item_item", matrix=ease(positive, config.ridge))
-    return Kernel("item_item", matrix=cosine_neighbours(positive, config.neighbours, config.shrink))
+        return [
+            Kernel("item_item", matrix=ease(positive, config.ridge)),
+            Kernel("lift", matrix=lift(positive, config.lift_shrink)),
+        ]
+    return [Kernel("item_item", matrix=cosine_neighbours(positive, config.neighbours, config.shrink))]

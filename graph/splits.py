@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
 
 from graph.dataset import Interactions
 from graph.kernels import Sessions
+
+COLD_FIRST = (1, 2, 4, 8, 14)
+"""How few events strangers are met with, up to twice as many, when a model learns its weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +66,8 @@ def cold_session_split(data: Interactions, first: int, share: float = 0.2, seed:
     is_cold[cold] = True
     of_cold = is_cold[data.user]
     place = np.arange(len(data)) - data.offsets[data.user]
-    truth = _truth(data, of_cold & (place >= first), cold)
-    return Split(data.take(~of_cold), data.take(of_cold & (place < first)), cold, truth)
+    visible = data.take(of_cold & (place < first))
+    return Split(data.take(~of_cold), visible, cold, _truth(data, of_cold & (place >= first), cold, visible))
 
 
 def cold_item_split(data: Interactions, share: float = 0.1, seed: int = 0) -> Split:
@@ -80,22 +83,34 @@ def cold_item_split(data: Interactions, share: float = 0.1, seed: int = 0) -> Sp
 def learning_split(data: Interactions, held_out: float, random_share: float, cold_share: float, seed: int) -> Split:
     """The division that a model learns its own weights on: all the situations at once.
 
-    Some users are unknown and met with their first 1 to 20 events; of the others some miss random events, the rest
-    their last ones.
+    Some users are left out of training and met several times, with their first 1, 2, 4, ... events. Of the others some
+    miss random events, the rest their last ones. The users of `visible` are these situations, not people.
     """
     rng = np.random.default_rng(seed)
     lengths = np.diff(data.offsets)
-    kind = rng.random(data.shape[0])
-    is_cold = (kind < cold_share) & (lengths >= 3)
+    is_cold = (rng.random(data.shape[0]) < cold_share) & (lengths >= 3)
     at_random = ~is_cold & (rng.random(data.shape[0]) < random_share)
     key = np.where(at_random[data.user], rng.random(len(data)) * len(data), -np.arange(len(data)).astype(float))
-    held = _held_rank(data, key) < _quota(data, held_out)[data.user]
-    place = np.arange(len(data)) - data.offsets[data.user]
-    first = np.minimum(np.round(np.exp(rng.uniform(0, np.log(20.5), data.shape[0]))), lengths // 2 + 1)
-    held = np.where(is_cold[data.user], place >= first[data.user], held)
-    visible = data.take(~held)
-    users = np.flatnonzero(np.bincount(data.user[held], minlength=data.shape[0]) > 0)
-    return Split(visible.take(~is_cold[visible.user]), visible, users, _truth(data, held, users))
+    held = (_held_rank(data, key) < _quota(data, held_out)[data.user]) & ~is_cold[data.user]
+    rows, hidden = [], []
+    for user in np.flatnonzero(is_cold | (np.bincount(data.user[held], minlength=data.shape[0]) > 0)):
+        own = np.arange(data.offsets[user], data.offsets[user + 1])
+        if is_cold[user]:
+            for first in {int(k * rng.uniform(1.0, 2.0)) for k in COLD_FIRST if 2 * k < len(own)} or {1}:
+                rows.append(own[:first])
+                hidden.append(own[first:])
+        else:
+            rows.append(own[~held[own]])
+            hidden.append(own[held[own]])
+    train = data.take(~held & ~is_cold[data.user])
+    if not rows:
+        return Split(train, data.take(np.zeros(len(data), dtype=bool)), np.empty(0, np.int64), _ones(data, [], []))
+    situation = np.repeat(np.arange(len(rows), dtype=np.int32), [len(own) for own in rows])
+    visible = replace(
+        data.take(np.concatenate(rows)), user=situation, user_ids=tuple(str(number) for number in range(len(rows)))
+    )
+    truth = _ones(data, hidden, rows)
+    return Split(train, visible, np.arange(len(rows)), truth)
 
 
 def _held_rank(data: Interactions, key: np.ndarray) -> np.ndarray:
@@ -111,13 +126,23 @@ def _quota(data: Interactions, share: float) -> np.ndarray:
     return np.where(lengths >= 2, np.minimum(np.round(lengths * share), lengths - 1), 0).astype(np.int64)
 
 
-def _truth(data: Interactions, held: np.ndarray, users: np.ndarray) -> sp.csr_matrix:
-    rows = sp.csr_matrix((np.ones(int(held.sum())), (data.user[held], data.item[held])), shape=data.shape)[users]
-    rows.data[:] = 1.0
-    return rows.tocsr()
+def _truth(data: Interactions, held: np.ndarray, users: np.ndarray, visible: Interactions) -> sp.csr_matrix:
+    """(Q, N) with 1 for what is held out of each user and not visible by another event."""
+    hidden = sp.csr_matrix((np.ones(int(held.sum())), (data.user[held], data.item[held])), shape=data.shape) > 0
+    shown = sp.csr_matrix((np.ones(len(visible)), (visible.user, visible.item)), shape=data.shape) > 0
+    return (hidden > hidden.multiply(shown))[users].astype(np.float32).tocsr()
+
+
+def _ones(data: Interactions, hidden: list[np.ndarray], shown: list[np.ndarray]) -> sp.csr_matrix:
+    """(Q, N) with 1 for the items of the `hidden` rows that are not among the `shown` ones."""
+    out = sp.lil_matrix((len(hidden), data.shape[1]), dtype=np.float32)
+    for row, (later, before) in enumerate(zip(hidden, shown, strict=True)):
+        wanted = np.setdiff1d(data.item[later], data.item[before])
+        out.rows[row], out.data[row] = wanted.tolist(), [1.0] * len(wanted)
+    return out.tocsr()
 
 
 def _split(data: Interactions, held: np.ndarray) -> Split:
     train = data.take(~held)
     users = np.flatnonzero(np.bincount(data.user[held], minlength=data.shape[0]) > 0)
-    return Split(train, train, users, _truth(data, held, users))
+    return Split(train, train, users, _truth(data, held, users, train))

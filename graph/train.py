@@ -114,7 +114,8 @@ def _step(
     batch = g if len(users) == pairs.shape[0] else g.edge_subgraph({MET_BY: rows}, relabel_nodes=False)
     kept_rows = kept if batch is g else kept[rows]
     vectors = user_vectors(batch, source, kept_rows)[torch.from_numpy(users)]
-    vectors = torch.nn.functional.dropout(vectors, config.dropout)
+    alive = torch.rand(vectors.shape, generator=generator) >= config.dropout
+    vectors = vectors * alive / (1.0 - config.dropout)
 
     place = torch.full((pairs.shape[0],), -1, dtype=torch.int64)
     place[torch.from_numpy(users)] = torch.arange(len(users))

@@ -42,6 +42,9 @@ def main(
     candidates: Annotated[Path | None, typer.Option(help="Items to rank, one id a line.")] = None,
     items: Annotated[Path | None, typer.Option(help="Items: item, title, year, categories, description, ...")] = None,
     run_file: Annotated[Path | None, typer.Option("--run", help="Where the lists go: user, item, rank.")] = None,
+    held_out: Annotated[
+        str, typer.Option(help="What the judge holds out: `random` events, the `last` ones, or `auto`: files decide.")
+    ] = "auto",
     config: ConfigOption = None,
 ) -> dict[str, Any]:
     """Measure nDCG, recall, precision, MAP, coverage beside popularity, item-KNN and EASE."""
@@ -52,13 +55,18 @@ def main(
     if any(judged):
         if not all(judged):
             raise InputError("--train, --visible, --users, --candidates and --run go together")
+        if held_out not in ("auto", "random", "last"):
+            raise InputError(f"--held-out is {held_out!r}; it may be auto, random or last")
         assert train and visible and users and candidates and run_file
         with stage("reading"):
             task = files_split(train, visible, users, candidates, items, weights)
         with stage("text vectors"):
             vectors = text_vectors(task.items, graph_config, settings)
         with stage("training and ranking"), progress("training", total=100, unit="%") as report:
-            lists = task.lists(graph_config, weights, vectors, k, lambda s, share, note: report(100 * share, 100, s))
+            lists = task.lists(
+                graph_config, weights, vectors, k, lambda s, share, note: report(100 * share, 100, s),
+                task.random_share(held_out),
+            )  # fmt: skip
         write_run(run_file, lists)
         return {"run": str(run_file), "users": len(lists), "config_hash": graph_config.config_hash}
     names = protocol or ["random"]

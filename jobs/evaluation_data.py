@@ -156,6 +156,21 @@ class Task:
     views: list[SessionView]
     candidates: frozenset[str]
     items: dict[str, Item]
+    timed: bool
+
+    def random_share(self, held_out: str) -> float | None:
+        """Which events are likely to be asked for: `random` ones, the `last` ones, or `auto`.
+
+        Without times order means nothing, so it is random ones. For people of whom training knows nothing it is what
+        they do next. For others the files do not say, and `auto` tunes for both.
+        """
+        if held_out != "auto":
+            return {"random": 1.0, "last": None}[held_out]
+        if not self.timed:
+            return 1.0
+        known = frozenset(self.train.user_ids)
+        strangers = sum(view.user_id not in known for view in self.views)
+        return None if strangers > len(self.views) / 2 else 0.7
 
     def lists(
         self,
@@ -164,10 +179,11 @@ class Task:
         vectors: Mapping[str, np.ndarray],
         k: int,
         report: Report | None,
+        random_share: float | None = None,
     ) -> dict[str, list[str]]:
-        """Train, and rank the candidates for each user."""
+        """Train, and rank the candidates for each user. `random_share` as in `graph.fit.fit`."""
         content = Content.of(self.train.item_ids, self.items, config, vectors)
-        ranker = Ranker(fit(self.train, content, weights, config, report), "judged")
+        ranker = Ranker(fit(self.train, content, weights, config, report, random_share=random_share), "judged")
         queries = [RankQuery(view, n=k, allowed=self.candidates, explain=False) for view in self.views]
         found = ranker.rank(queries)
         return {
@@ -186,8 +202,10 @@ def files_split(
     known = read_columns(visible).interactions(weights)
     number = {user: place for place, user in enumerate(known.user_ids)}
     views = [known.view(number[user]) if user in number else SessionView(user) for user in wanted]
-    data = read_columns(train).interactions(weights, (*ranked, *catalogue))
-    return Task(data, views, frozenset(ranked), catalogue)
+    columns = read_columns(train)
+    data = columns.interactions(weights, (*ranked, *catalogue))
+    timed = columns.times_ms is not None and len(set(columns.times_ms)) > 1
+    return Task(data, views, frozenset(ranked), catalogue, timed)
 
 
 def write_run(path: Path, lists: Mapping[str, list[str]]) -> None:

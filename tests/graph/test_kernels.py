@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from graph.config import FactorsConfig, ItemItemConfig
+from graph.dataset import Interactions
+from graph.factors import fold_in_kernel
+from graph.itemitem import cosine_neighbours, ease, item_item_kernels, lift, strongest
+from graph.kernels import Kernel, Sessions
+from graph.model import Model
+
+SESSIONS = Sessions.join(
+    [
+        (np.array([3, 1, 7]), np.array([1.0, -0.5, 1.2])),
+        (np.array([], dtype=np.int64), np.array([])),
+        (np.array([2]), np.array([0.4])),
+    ]
+)
+
+
+def test_sessions_know_their_places() -> None:
+    assert SESSIONS.lengths.tolist() == [3, 0, 1]
+    assert SESSIONS.position.tolist() == [2, 1, 0, 0]
+
+
+def test_every_source_is_the_sum_of_its_contributions(model: Model) -> None:
+    targets = np.array([0, 5, 9])
+    for kernel in model.kernels:
+        scores, weights = kernel.scores(SESSIONS), kernel.weights(SESSIONS)
+        assert scores.shape == (3, len(model.item_ids))
+        assert not scores[1].any()
+        for row in (0, 2):
+            parts = kernel.contributions(SESSIONS, row, weights, targets)
+            assert parts.sum(axis=0) == pytest.approx(scores[row, targets], abs=2e-4), kernel.name
+        candidates = np.tile(targets, (3, 1))
+        assert kernel.scores_at(SESSIONS, candidates) == pytest.approx(scores[:, targets], abs=2e-4)
+
+
+def test_dense_and_sparse_matrices_agree() -> None:
+    matrix = np.random.default_rng(0).random((10, 10)).astype(np.float32)
+    dense, sparse = Kernel("a", matrix=matrix, memory=2.0), Kernel("a", matrix=sp.csr_matrix(matrix), memory=2.0)
+    assert dense.scores(SESSIONS) == pytest.approx(sparse.scores(SESSIONS), abs=1e-6)
+
+
+def test_memory_fades_older_events() -> None:
+    weights = Kernel("a", matrix=np.eye(10, dtype=np.float32), memory=1.0, power=0.0).weights(SESSIONS)
+    assert weights[0] == pytest.approx(np.exp(-2.0))
+    assert weights[2] == pytest.approx(1.2)
+
+
+def test_ease_solves_its_problem(data: Interactions) -> None:
+    positive = data.pairs.positive
+    matrix = ease(positive, 20.0)
+    assert not np.diag(matrix).any()
+    # The gradient of the ridge problem vanishes off the diagonal.
+    gram = (positive.T @ positive).toarray()
+    gradient = gram @ matrix - gram + 20.0 * matrix
+    np.fill_diagonal(gradient, 0.0)
+    assert np.abs(gradient).max() < 1e-3
+
+
+def test_lift_tells_tastes_apart(data: Interactions) -> None:
+    matrix = lift(data.pairs.positive, 5.0)
+    loud = np.array([data.item_ids[i].startswith("loud") for i in range(60)])
+    assert matrix[np.ix_(loud, loud)].mean() > 0 > matrix[np.ix_(loud, ~loud)].mean()
+    assert matrix == pytest.approx(matrix.T, abs=1e-6)
+
+
+def test_neighbours_are_kept_sparse(data: Interactions) -> None:
+    found = cosine_neighbours(data.pairs.positive, 5, 1.0)
+    assert np.diff(found.indptr).max() <= 5
+    assert not found.diagonal().any()
+    assert sp.issparse(item_item_kernels(data.pairs.positive, ItemItemConfig(max_dense_items=10))[0].matrix)
+    assert strongest(sp.csr_matrix([[1.0, 3.0, -5.0, 2.0]]), 2).toarray().tolist() == [[0, 3, 0, 2]]
+
+
+def test_folding_in_gives_the_vector_of_training(data: Interactions) -> None:
+    positive = data.pairs.positive
+    kernel = fold_in_kernel(positive, FactorsConfig(dim=6, rounds=3, ridge=2.0, alpha=3.0), 0)
+    row = positive[0]
+    met = kernel.source[row.indices]  # type: ignore[index]
+    expected = np.linalg.solve(kernel.ground + 3.0 * met.T @ met, 4.0 * met.sum(axis=0))  # type: ignore[operator]
+    session = Sessions.join([(row.indices, np.ones(row.nnz))])
+    assert kernel.vectors(session, kernel.weights(session))[0] == pytest.approx(expected, rel=1e-3)

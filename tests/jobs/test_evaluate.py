@@ -1,0 +1,95 @@
+"""`jobs.evaluate` as the process that it is, on small files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cluster.errors import InputError
+from jobs.evaluation_data import read_catalogue, read_columns
+from tests.jobs.conftest import RunJob
+
+SMALL = """graph:
+  encoder: {dim: 8, epochs: 10, threads: 1}
+  content: {encoder: none, text_dim: 8}
+  combine: {steps: 20}
+"""
+
+
+def events(path: Path, times: bool, ratings: bool, users: range = range(60)) -> list[tuple[str, str]]:
+    """Two tastes; gives the pairs."""
+    rng = np.random.default_rng(0)
+    header = ["user", "item", *(["rating"] if ratings else []), *(["ts"] if times else [])]
+    lines, pairs = ["\t".join(header)], []
+    for user in users:
+        for place, item in enumerate(rng.permutation(20)[:10]):
+            row = [f"u{user}", f"i{item + 20 * (user % 2)}"]
+            pairs.append((row[0], row[1]))
+            lines.append("\t".join([*row, *(["4"] if ratings else []), *([str(1_000_000 + place)] if times else [])]))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return pairs
+
+
+@pytest.mark.parametrize(("times", "ratings", "items"), [(True, True, True), (False, False, False)])
+def test_the_judges_interface(run_job: RunJob, tmp_path: Path, times: bool, ratings: bool, items: bool) -> None:
+    (tmp_path / "settings.yaml").write_text(SMALL)
+    events(tmp_path / "train.tsv", times, ratings)
+    visible = events(tmp_path / "visible.tsv", times, ratings, range(100, 102))
+    (tmp_path / "users").write_text("u100\nu101\nstranger\n")
+    (tmp_path / "candidates").write_text("".join(f"i{n}\n" for n in range(42)))
+    more = []
+    if items:
+        rows = [f"i{n}\tTitle {n}\t{1990 + n % 5}\t{'Loud Rock' if n % 41 < 20 else 'Quiet'}" for n in range(42)]
+        (tmp_path / "items.tsv").write_text("item\ttitle\tyear\tcategories\n" + "\n".join(rows) + "\n")
+        more = ["--items", "items.tsv"]
+    ran = run_job(
+        "jobs.evaluate", "--train", "train.tsv", "--visible", "visible.tsv", "--users", "users",
+        "--candidates", "candidates", "--k", 5, "--run", "out/run.tsv", "--config", "settings.yaml", *more,
+    )  # fmt: skip
+    assert ran.code == 0, ran.stderr
+    assert ran.result["users"] == 3
+    rows = [line.split("\t") for line in (tmp_path / "out/run.tsv").read_text().splitlines()]
+    assert [(user, rank) for user, _, rank in rows] == [
+        (user, str(rank)) for user in ("u100", "u101", "stranger") for rank in range(1, 6)
+    ]
+    assert not {(user, item) for user, item, _ in rows} & set(visible)
+    assert sum(int(item[1:]) < 20 for user, item, _ in rows if user == "u100") >= 4
+    assert sum(20 <= int(item[1:]) < 40 for user, item, _ in rows if user == "u101") >= 4
+
+
+def test_a_table_beside_peers_on_own_files(run_job: RunJob, tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_text(SMALL)
+    events(tmp_path / "events.tsv", True, True)
+    ran = run_job("jobs.evaluate", "--events", "events.tsv", "--config", "settings.yaml", "--ablation")
+    assert ran.code == 0, ran.stderr
+    table = ran.result["protocols"]["random"]
+    assert table["tailorbird"]["ndcg@10"] > table["popularity"]["ndcg@10"]
+    assert {"item_knn", "ease", "graph model alone", "without the graph"} <= set(table)
+    assert "graph model alone" in ran.stderr
+
+
+def test_bad_input_is_named(run_job: RunJob, tmp_path: Path) -> None:
+    assert run_job("jobs.evaluate", "--train", "x").code == 2
+    ran = run_job("jobs.evaluate", "--protocol", "tarot")
+    assert (ran.code, "tarot" in ran.result["error"]) == (2, True)
+    path = tmp_path / "bad.tsv"
+    path.write_text("user\titem\trating\nu\ti\tmany\n")
+    with pytest.raises(InputError, match="line 2") as caught:
+        read_columns(path)
+    assert "'many'" in str(caught.value)
+    path.write_text("person\titem\nu\ti\n")
+    with pytest.raises(InputError, match="user"):
+        read_columns(path)
+
+
+def test_catalogues_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "items"
+    path.write_text(
+        "item\ttitle\tyear\tcategories\tcolour\n夜\tNight\t1990\tDrama Noir\tblue\nb\t\t\t\t\n", encoding="utf-8"
+    )
+    found = read_catalogue(path)
+    assert found["夜"].categories == ("Drama", "Noir")
+    assert dict(found["夜"].attributes) == {"year": "1990", "colour": "blue"}
+    assert found["b"].title == ""
