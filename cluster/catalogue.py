@@ -12,8 +12,9 @@ import logging
 import sys
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from cluster.filters import parse_filter
 from cluster.messages import Item
@@ -21,14 +22,17 @@ from cluster.store import Change, Store
 
 log = logging.getLogger("tailorbird.catalogue")
 
+Entry = TypeVar("Entry")
+
 PAGE = 5_000
 MAX_FILTERS = 64
 """Answers of `matching` that are kept, until the catalogue changes."""
 RECENT = 10_000
 """Changes that `changed_since` remembers."""
 NEVER_MS = 1 << 62
-_YIELD_ITEMS = 500
-"""A walk over the whole catalogue in a thread lets other threads in after so many items."""
+MAX_LATEST = 500
+YIELD_ITEMS = 500
+"""A walk over the whole catalogue in a thread lets the threads that answer requests in after so many items."""
 
 
 @dataclass(slots=True)
@@ -38,11 +42,14 @@ class _Tenant:
     """Items that are hidden or have a time."""
     deleted: set[str] = field(default_factory=set)
     categories: dict[str, set[str]] = field(default_factory=dict)
-    filters: OrderedDict[str, frozenset[str]] = field(default_factory=OrderedDict)
+    filters: OrderedDict[str, tuple[int, frozenset[str]]] = field(default_factory=OrderedDict)
+    """Answers of `matching`: at which change, the ids."""
     barred: tuple[int, int, int, frozenset[str]] = (-1, 0, 0, frozenset())
     """The last answer of `barred`: at which change, from and until when it holds, the ids."""
     ordered: tuple[int, list[str]] = (-1, [])
     """The last answer of `ids`: at which change, the ids."""
+    newest: tuple[int, frozenset[str], list[tuple[Item, int]]] = (-1, frozenset(), [])
+    """What `latest` answers from: at which change, without which ids, the items and their times."""
 
 
 class Catalogue:
@@ -117,18 +124,25 @@ class Catalogue:
         return found.ordered[1]
 
     def latest(self, tenant: str, n: int, now_ms: int) -> list[tuple[Item, int]]:
-        """The n newest items that may be shown, newest first, with the time (ms) that says so.
+        """The n (at most `MAX_LATEST`) newest items that may be shown, newest first, with the time (ms) that says so.
 
-        That is when an item became available, or when it was last stored if it has no such time. Walks over the whole
-        catalogue: call it in a thread.
+        That is when an item became available, or when it was last stored if it has no such time. After a change it
+        walks over the whole catalogue: call it in a thread.
         """
+        found = self._tenants.get(tenant)
+        if found is None:
+            return []
+        seq = self._seq
         barred = self.unavailable(tenant, now_ms)
-        shown = (
-            (item, item.updated_ms if item.available_from_ms is None else item.available_from_ms)
-            for place, item in enumerate(self.items(tenant))
-            if (place % _YIELD_ITEMS or time.sleep(0) is None) and item.item_id not in barred
-        )
-        return heapq.nlargest(n, shown, key=lambda entry: (entry[1], entry[0].item_id))
+        if found.newest[0] != seq or found.newest[1] is not barred:
+            shown = (
+                (item.updated_ms if item.available_from_ms is None else item.available_from_ms, item.item_id, item)
+                for item in yielding(self.items(tenant))
+                if item.item_id not in barred
+            )
+            best = heapq.nlargest(MAX_LATEST, shown, key=lambda entry: entry[:2])
+            found.newest = (seq, barred, [(item, moment_ms) for moment_ms, _, item in best])
+        return found.newest[2][:n]
 
     def changed_since(self, tenant: str, seq: int) -> set[str] | None:
         """Ids of the items that changed after a number (see `version`), or None when that is too long ago to know.
@@ -190,21 +204,28 @@ class Catalogue:
         Raises:
             InputError: the filter cannot be understood.
         """
+        known = self.matching_known(tenant, text)
+        if known is not None:
+            return known
         holds = parse_filter(text)
         found = self._tenants.get(tenant)
         if found is None:
             return frozenset()
-        known = found.filters.get(text)
-        if known is None:
-            known = frozenset([item.item_id for item in self.items(tenant) if holds(item)])
-            found.filters[text] = known
-            if len(found.filters) > MAX_FILTERS:
-                found.filters.popitem(last=False)
+        seq = self._seq  # before the data, as in `ids`
+        known = frozenset([item.item_id for item in yielding(self.items(tenant)) if holds(item)])
+        found.filters[text] = (seq, known)
+        if len(found.filters) > MAX_FILTERS:
+            found.filters.popitem(last=False)
         return known
+
+    def matching_known(self, tenant: str, text: str) -> frozenset[str] | None:
+        """The answer of `matching` if it is at hand; else ask that in a thread, for it looks at every item."""
+        found = self._tenants.get(tenant)
+        seq, known = (-1, None) if found is None else found.filters.get(text, (-1, None))
+        return known if seq == self._seq else None
 
     def _apply(self, change: Change[Item]) -> None:
         tenant = self._tenants.setdefault(change.tenant, _Tenant())
-        tenant.filters.clear()
         before = tenant.items.get(change.item_id)
         for category in before.categories if before is not None else ():
             if (members := tenant.categories.get(category)) is not None:
@@ -246,6 +267,14 @@ def is_available(item: Item, now_ms: int) -> bool:
         and (item.available_from_ms is None or item.available_from_ms <= now_ms)
         and (item.available_until_ms is None or now_ms < item.available_until_ms)
     )
+
+
+def yielding(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """The same entries; now and then other threads get their turn."""
+    for place, entry in enumerate(entries):
+        if place % YIELD_ITEMS == 0:
+            time.sleep(0)
+        yield entry
 
 
 def _shared(item: Item) -> Item:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +13,8 @@ from deployments.schemas import ContentRequest, RecommendRequest, SessionItem
 from deployments.services import Services
 
 _MAX_LIKED = 5
+_LIKE_WEIGHT = 0.8
+"""Events of a type that weighs at least this much (`events.weights`) say that a person likes the item."""
 
 
 async def view_of(
@@ -21,11 +24,18 @@ async def view_of(
 
     A session pool that does not answer in time gives an empty view, marked `degraded`; it is no error.
     """
+    stored = None if user_id is None else services.identity.stored(services.settings.tenant, user_id)
+    return await stored_view_of(services, stored, session, timeout_s)
+
+
+async def stored_view_of(
+    services: Services, stored: str | None, session: Sequence[SessionItem] | None, timeout_s: float
+) -> SessionView:
+    """The same for an id that `services.identity` has been applied to already."""
     tenant = services.settings.tenant
-    if user_id is None:
+    if stored is None:
         view = SessionView(None, tenant=tenant)
     else:
-        stored = services.identity.stored(tenant, user_id)
         try:
             view = await services.pool.view(tenant, stored, timeout_s)
         except (DeadlineError, OverloadError, UnavailableError):
@@ -44,17 +54,25 @@ async def view_of(
     )
 
 
-def query_of(services: Services, request: RecommendRequest, view: SessionView) -> RankQuery:
-    """The ranking query of a request."""
+async def query_of(
+    services: Services, request: RecommendRequest, view: SessionView, shown: tuple[str, ...] = ()
+) -> RankQuery:
+    """The ranking query of a request. `shown` are the items of the pages before.
+
+    Raises:
+        InputError: the filter cannot be understood.
+    """
     allowed = frozenset(request.candidates) if request.candidates is not None else None
     if request.filter is not None:
-        matching = services.catalogue.matching(view.tenant, request.filter)
+        matching = services.catalogue.matching_known(view.tenant, request.filter)
+        if matching is None:
+            matching = await asyncio.to_thread(services.catalogue.matching, view.tenant, request.filter)
         allowed = matching if allowed is None else allowed & matching
     return RankQuery(
         view=view,
         n=request.n,
         allowed=allowed,
-        excluded=frozenset(request.exclude),
+        excluded=frozenset(request.exclude).union(shown),
         include_seen=request.include_seen,
         diversity=request.diversity,
         explore=request.explore,
@@ -110,17 +128,21 @@ def item_of(services: Services, item_id: str) -> Item:
 def liked_items(
     services: Services, view: SessionView, reasons: Sequence[Reason], without: frozenset[str]
 ) -> tuple[Item, ...]:
-    """Items that the person liked, most telling first: those that carried the score, then the newest likes."""
+    """Items that the person liked, most telling first: those that carried the score, then the newest likes.
+
+    A click is no like: a text may not say so.
+    """
     carried = [reason.item_id for reason in reasons if reason.kind == "because_liked" and reason.weight > 0]
     events = services.settings.events
     middle = sum(events.rating_scale) / 2
-    newest = [
+    liked = [
         item_id
         for item_id, kind, value in zip(reversed(view.items), reversed(view.types), reversed(view.values), strict=True)
-        if (value is not None and value > middle if kind == "rating" else events.weights.get(kind, 0.0) >= 0.5)
+        if (value is not None and value > middle if kind == "rating" else events.weights.get(kind, 0.0) >= _LIKE_WEIGHT)
     ]
     chosen: dict[str, Item] = {}
-    for item_id in [*carried, *newest]:
+    known = set(liked)
+    for item_id in [*(item_id for item_id in carried if item_id in known), *liked]:
         if item_id is None or item_id in without or item_id in chosen:
             continue
         item = services.catalogue.get(view.tenant, item_id)

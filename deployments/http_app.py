@@ -8,9 +8,10 @@ from importlib import metadata
 
 from fastapi import FastAPI
 
-from deployments import problems
+from deployments import openapi, problems
 from deployments.middleware import Gate
-from deployments.routes import chat, content, events, operations, page, recommendations
+from deployments.routes import chat, content, events, feedback, items, operations, page, recommendations, users
+from deployments.schemas import EventBatch, EventBody, ItemBody, UserBody
 from deployments.services import Services
 
 
@@ -33,8 +34,10 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     problems.install(app)
-    for module in (events, recommendations, content, chat, operations, page):
+    for module in (events, recommendations, content, chat, items, users, feedback, operations):
         app.include_router(module.router)
+    page.install(app)
+    openapi.describe(app, (EventBatch, EventBody, ItemBody, UserBody))
     ingress = services.settings.ingress
     app.add_middleware(
         Gate,

@@ -30,6 +30,11 @@ log = logging.getLogger("tailorbird.http")
 
 OPENAI_PREFIXES = ("/v1/chat/", "/v1/models")
 
+
+class MalformedError(TailorbirdError):
+    """A body is not JSON at all, as opposed to JSON that says the wrong thing."""
+
+
 _TITLES = {
     400: "Malformed request",
     401: "Not authenticated",
@@ -44,6 +49,7 @@ _TITLES = {
 }
 _OPENAI_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 _STATUS: Sequence[tuple[type[TailorbirdError], int]] = (
+    (MalformedError, 400),
     (InputError, 422),
     (NotFoundError, 404),
     (ConflictError, 409),

@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,6 +21,7 @@ from cluster.messages import RankedItem, RankedList, RankQuery, Reason, SessionV
 from cluster.store import Store
 from cluster.telemetry import SwapMetrics, configure_logging
 from deployments.live import LiveVersion
+from deployments.overlay import Overlay
 
 if TYPE_CHECKING:
     from graph.ranking import Ranker
@@ -30,7 +30,6 @@ BUNDLE = "graph"
 NO_VERSION = "none"
 _POPULAR_FOR_S = 5.0
 _POPULAR_LENGTH = 2000
-_AVAILABILITY_FOR_S = 0.25
 
 
 class Ranking(Protocol):
@@ -60,11 +59,13 @@ class Recommender:
         self._catalogue = catalogue
         self._store: Store | None = None
         self._live: LiveVersion[Ranker] | None = None
+        self._overlay: Overlay | None = None
         self._starting: asyncio.Future[None] | None = None
         # One thread: ranking is numpy, and a second batch beside the first would only slow both.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rank")
-        self._popular: tuple[float, list[tuple[str, int]]] = (-_POPULAR_FOR_S, [])
-        self._unavailable: tuple[float, frozenset[str]] = (-_AVAILABILITY_FOR_S, frozenset())
+        self._counts: dict[str, int] = {}
+        self._counted_s = -_POPULAR_FOR_S
+        self._popular: tuple[int, list[str]] = (-1, [])
 
     async def start(self) -> None:
         """Open the store and load the live version. May be called often; it is done once."""
@@ -87,9 +88,14 @@ class Recommender:
             metrics=SwapMetrics(),
         )
         await self._live.start()
+        live = self._live
+        self._overlay = Overlay(self._catalogue, settings.tenant, lambda: live.current)
+        await self._overlay.start()
 
     async def stop(self) -> None:
         """End the polling and close the store."""
+        if self._overlay is not None:
+            await self._overlay.stop()
         if self._live is not None:
             await self._live.stop()
         if self._own_catalogue and self._catalogue is not None:
@@ -101,7 +107,7 @@ class Recommender:
     @property
     def version(self) -> str:
         """The live version's name, or `none`."""
-        current = self._live.current if self._live else None
+        current = self._overlay.current if self._overlay else None
         return current[0] if current else NO_VERSION
 
     async def live_version(self) -> str:
@@ -112,8 +118,8 @@ class Recommender:
     async def rank(self, queries: list[RankQuery]) -> list[RankedList]:
         """n queries in, n lists out, in the same order, all from one version."""
         await self.start()
-        assert self._live is not None
-        current = self._live.current
+        assert self._overlay is not None
+        current = self._overlay.current
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self._rank, queries, current)
 
@@ -124,55 +130,51 @@ class Recommender:
             NotFoundError: neither the catalogue nor the live version knows the item.
         """
         await self.start()
-        assert self._live is not None
-        current = self._live.current
+        assert self._overlay is not None
+        current = self._overlay.current
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self._similar, tenant, item_id, n, current)
 
     def _rank(self, queries: list[RankQuery], current: tuple[str, Ranker] | None) -> list[RankedList]:
-        hidden = self._hidden()
-        if hidden:
-            queries = [replace(query, excluded=query.excluded | hidden) for query in queries]
         if current is None:
             return [self._by_popularity(query) for query in queries]
         return current[1].rank(queries)
 
     def _similar(self, tenant: str, item_id: str, n: int, current: tuple[str, Ranker] | None) -> RankedList:
-        hidden = self._hidden()
         if current is not None:
-            found = current[1].similar(item_id, n + len(hidden))
+            found = current[1].similar(item_id, n)
             if found is not None:
-                kept = tuple(entry for entry in found if entry.item_id not in hidden)[:n]
-                return RankedList(kept, current[0])
+                return RankedList(found, current[0])
         assert self._catalogue is not None
         if self._catalogue.get(tenant, item_id) is None:
             raise NotFoundError(f"item {item_id[:100]!r} is not in the catalogue")
         query = RankQuery(SessionView(None, tenant=tenant), n, excluded=frozenset([item_id]))
         return self._rank([query], current)[0]
 
-    def _hidden(self) -> frozenset[str]:
-        """Ids that may not be shown now: hidden, not yet or no longer available, or deleted."""
-        assert self._catalogue is not None
-        now = time.monotonic()
-        if now - self._unavailable[0] >= _AVAILABILITY_FOR_S:
-            self._unavailable = (now, self._catalogue.unavailable(self._settings.tenant, round(time.time() * 1000)))
-        return self._unavailable[1]
-
     def _by_popularity(self, query: RankQuery) -> RankedList:
+        """What most people met, then what is newest, before there is a version."""
         assert self._store is not None and self._catalogue is not None
+        tenant, catalogue = query.view.tenant, self._catalogue
         now = time.monotonic()
-        if now - self._popular[0] >= _POPULAR_FOR_S:
-            counts = self._store.events.popular(query.view.tenant, _POPULAR_LENGTH)
-            known = {item_id for item_id, _ in counts}
-            rest = [item.item_id for item in self._catalogue.items(query.view.tenant) if item.item_id not in known]
-            self._popular = (now, [*counts, *((item_id, 0) for item_id in rest[:_POPULAR_LENGTH])])
-        taken = query.excluded if query.include_seen else query.excluded | query.view.seen
-        chosen = [
-            (item_id, count)
-            for item_id, count in self._popular[1]
-            if item_id not in taken and (query.allowed is None or item_id in query.allowed)
-        ][: query.n]
-        return RankedList(tuple(_popular_item(*pair, query.explain) for pair in chosen), NO_VERSION)
+        if now - self._counted_s >= _POPULAR_FOR_S:
+            self._counts, self._counted_s = dict(self._store.events.popular(tenant, _POPULAR_LENGTH)), now
+            self._popular = (-1, [])
+        if self._popular[0] != catalogue.version:
+            version = catalogue.version
+            newest = [item.item_id for item in reversed(catalogue.items(tenant)) if item.item_id not in self._counts]
+            self._popular = (version, [*self._counts, *newest[:_POPULAR_LENGTH]])
+        order = self._popular[1]
+        if query.allowed is not None:
+            ranked = frozenset(order)
+            known = (item_id for item_id in query.allowed if catalogue.get(tenant, item_id) is not None)
+            order = [item_id for item_id in order if item_id in query.allowed]
+            order += sorted(item_id for item_id in known if item_id not in ranked)
+        taken = catalogue.unavailable(tenant, round(time.time() * 1000)) | query.excluded
+        if not query.include_seen:
+            taken |= query.view.seen
+        chosen = [item_id for item_id in order if item_id not in taken][: query.n]
+        items = (_popular_item(item_id, self._counts.get(item_id, 0), query.explain) for item_id in chosen)
+        return RankedList(tuple(items), NO_VERSION)
 
 
 class RecommenderClient:

@@ -68,6 +68,9 @@ class RecommendRequest(Body):
     """Whether reasons come with the items."""
     include: list[Include] = Field(default=[], max_length=20)
     """Fields of the item to bring along."""
+    recommendation_id: Id | None = None
+    """Ask for the next page of that list: what it and the pages before it showed is left out. The person may be left
+    out too; everything else (filter, session, ...) is as this request says."""
     timeout_ms: int | None = Field(default=None, ge=1, le=60_000)
     """Deadline; when the session does not come in time the list is made without it and marked `degraded`."""
 
@@ -206,7 +209,7 @@ class FeedbackRequest(Body):
     content_id: Id | None = None
     item_id: Id | None = None
     verdict: Literal["up", "down"] | None = None
-    text: Annotated[str, Field(max_length=4000)] | None = None
+    text: Annotated[str, Field(max_length=4000), AfterValidator(_no_nul)] | None = None
 
     @model_validator(mode="after")
     def _is_about_something(self) -> FeedbackRequest:
@@ -215,3 +218,77 @@ class FeedbackRequest(Body):
         if self.verdict is None and not self.text:
             raise ValueError("give a verdict or a text")
         return self
+
+
+class FeedbackResponse(BaseModel):
+    """The feedback is on disk."""
+
+    feedback_id: str
+
+
+class ItemBody(BaseModel):
+    """An item of the catalogue; for the document, `cluster.records` does the checking."""
+
+    item_id: Id | None = Field(default=None, description="Only in an import; elsewhere the path says it.")
+    title: str | None = Field(default=None, max_length=1000)
+    description: str | None = Field(default=None, max_length=20_000)
+    categories: list[str] | None = Field(default=None, max_length=100)
+    tags: list[str] | None = Field(default=None, max_length=100)
+    attributes: dict[str, Any] | None = Field(default=None, description="Whatever else is known: year, price, people.")
+    image_url: str | None = Field(default=None, max_length=2048)
+    audio_url: str | None = Field(default=None, max_length=2048)
+    available_from: str | float | None = Field(default=None, description="ISO 8601, or seconds since 1970.")
+    available_until: str | float | None = Field(default=None, description="The first moment at which it is gone.")
+    hidden: bool | None = Field(default=None, description="A hidden item is in no list.")
+    updated_at: str | float | None = Field(default=None, description="Set by the server.")
+
+
+class UserBody(BaseModel):
+    """A user; for the document, `cluster.records` does the checking."""
+
+    user_id: Id | None = Field(default=None, description="Only in an import; elsewhere the path says it.")
+    attributes: dict[str, Any] | None = None
+    updated_at: str | float | None = Field(default=None, description="Set by the server.")
+
+
+class ItemPage(BaseModel):
+    """A page of items, and where the next one begins."""
+
+    items: list[ItemBody]
+    next_cursor: str | None
+
+
+class UserPage(BaseModel):
+    """A page of users, and where the next one begins. A page may be short, or empty, and still have a next one."""
+
+    users: list[UserBody]
+    next_cursor: str | None
+
+
+class RejectedRecord(BaseModel):
+    """Why a record of an import was not taken. `line` counts from 1: the line, or the place in the array."""
+
+    line: int
+    loc: list[str]
+    msg: str
+    item_id: str | None = None
+    user_id: str | None = None
+
+
+class ImportResponse(BaseModel):
+    """What became of the records. Accepted ones are on disk; `rejected` names the first 1,000 of the bad ones."""
+
+    accepted: int
+    rejected: list[RejectedRecord]
+    rejected_total: int
+
+
+class OperationResponse(BaseModel):
+    """Work that goes on after the request. `result` of an erasure counts the rows that went, by table."""
+
+    operation_id: str
+    kind: str
+    status: Literal["running", "done"]
+    created_at: str
+    finished_at: str | None = None
+    result: dict[str, Any] = {}

@@ -15,6 +15,8 @@ from cluster.keys import api_key
 from cluster.sessions import SessionPool
 from cluster.store import Store
 from cluster.telemetry import HttpMetrics, configure_logging
+from deployments.operations import Operations
+from deployments.recommendation_log import RecommendationLog
 from deployments.recommender import HandleRanking, Ranking, Recommender, RecommenderClient
 from deployments.retrieval import ChatRetriever
 from deployments.writing import WriterClient
@@ -22,6 +24,8 @@ from deployments.writing import WriterClient
 log = logging.getLogger("tailorbird.ingress")
 
 _MAX_RANK_BATCH = 64
+_SETTLE_S = 0.1
+"""What a shard needs to act on a change of the store, beside the time until it looks."""
 
 
 class Services:
@@ -31,16 +35,19 @@ class Services:
         settings: the application's settings.
         writer: handle of the deployment `Writer`.
         recommender: handle of the deployment `Recommender`, or None to rank in this process.
+        pool: the session pool; default: the one in Ray.
     """
 
-    def __init__(self, settings: Settings, writer: Any, recommender: Any | None) -> None:
+    def __init__(
+        self, settings: Settings, writer: Any, recommender: Any | None, pool: SessionPool | None = None
+    ) -> None:
         configure_logging(settings.log_level)
         self.settings = settings
         self.key = api_key(settings)
         secret = settings.pseudonymise_key
         self.identity = Identity(secret.get_secret_value() if secret else None)
         self.metrics = HttpMetrics()
-        self.pool = SessionPool(settings)
+        self.pool = SessionPool(settings) if pool is None else pool
         self.writer = WriterClient(writer)
         self._recommender_handle = recommender
         self._local: Recommender | None = None
@@ -48,6 +55,8 @@ class Services:
         self.catalogue: Catalogue
         self.recommender: RecommenderClient
         self.retriever: ChatRetriever
+        self.log: RecommendationLog
+        self.operations: Operations
         self.ready = False
 
     async def start(self) -> None:
@@ -66,11 +75,23 @@ class Services:
         else:
             ranking = HandleRanking(self._recommender_handle)
         self.recommender = RecommenderClient(ranking, _MAX_RANK_BATCH, settings.sessions.max_queue)
+        tenant, store = settings.tenant, self.store
+        self.log = RecommendationLog(
+            tenant,
+            write=lambda rows: self.pool.write("feedback", "log_rows", rows),
+            find=lambda list_id: store.feedback.recommendation(tenant, list_id),
+        )
+        self.log.start()
+        settle_s = 2 * settings.store.feed_poll_s + _SETTLE_S
+        self.operations = Operations(tenant, store, self.pool.write, settle_s)
+        await self.operations.start()
         self.ready = True
 
     async def stop(self) -> None:
         """End what `start` began."""
         self.ready = False
+        await self.operations.stop()
+        await self.log.stop()
         if self._local is not None:
             await self._local.stop()
         await self.catalogue.stop()

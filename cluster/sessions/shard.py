@@ -22,6 +22,7 @@ import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from cluster.config import Settings
@@ -276,6 +277,11 @@ class Shard:
         for seq, digest in erased:
             self._erasure_seq = max(self._erasure_seq, seq)
             self._memory.drop(digest)
+            if digest in self._loading:  # from before the erasure: what is loaded now must not stay
+                self._loading[digest][0].add_done_callback(partial(self._drop, digest))
+
+    def _drop(self, digest: bytes, _: asyncio.Future[PackedView]) -> None:
+        self._memory.drop(digest)
 
 
 def _fail(group: list[Append], error: Exception) -> None:

@@ -13,9 +13,8 @@ from cluster.store.part import Part, dump, load, write
 from cluster.store.retention import user_digest
 from cluster.store.tables import erasures, feedback, recommendations
 
-
 LogRow = tuple[str, str, str | None, str, str | None, str, str | None, int]
-"""Tenant, id, user id, version, variant, items and `before` as JSON, time: plain values, cheap to send to the writer."""
+"""Tenant, id, user id, version, variant, items and `before` as JSON, time: plain values, cheap to send."""
 _LOG_COLUMNS = (
     "tenant",
     "recommendation_id",

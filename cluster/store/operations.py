@@ -50,26 +50,30 @@ class OperationStore(Part):
 
     @write
     def erase_user(self, tenant: str, operation_id: str) -> bool:
-        """Do an operation of kind `erase_user`: everything that belongs to its subject goes, the subject's id last.
+        """The work of kind `erase_user`: everything that belongs to its subject goes, the subject's id last.
 
         Returns:
-            Whether it is done. False: a reader held on to old pages; call again.
+            Whether nothing is left on disk. False: a reader held on to old pages; call again.
         """
         operation = self.get(tenant, operation_id)
         if operation is None:
             return True
         result: Mapping[str, Any] = operation.result
         if operation.subject is not None:
-            result = Retention(self.database).erase(tenant, operation.subject)
+            erased = Retention(self.database).erase(tenant, operation.subject)
+            result = {str(table): rows for table, rows in erased.items()}
         here = (operations.c.tenant == tenant, operations.c.operation_id == operation_id)
         with self.database.writing() as connection:
             connection.execute(update(operations).where(*here).values(subject=None, result=dump(dict(result))))
-        if not self.database.checkpoint():  # the id, too, has to leave the write-ahead log before it is called done
-            return False
+        return self.database.checkpoint()  # the id, too, has to leave the write-ahead log
+
+    @write
+    def finish(self, tenant: str, operation_id: str) -> None:
+        """Call an operation done."""
         done = {"status": "done", "finished_ms": time.time_ns() // 1_000_000}
+        here = (operations.c.tenant == tenant, operations.c.operation_id == operation_id)
         with self.database.writing() as connection:
             connection.execute(update(operations).where(*here).values(**done))
-        return True
 
     @write
     def prune(self, tenant: str, before_ms: int) -> int:

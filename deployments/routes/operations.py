@@ -1,8 +1,8 @@
-"""Health and metrics."""
+"""Health, metrics, and the state of operations that go on after their request."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import httpx
 import orjson
@@ -10,6 +10,9 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from cluster.errors import UnavailableError
+from cluster.fields import format_time
+from cluster.store import Operation
+from deployments.schemas import OperationResponse
 from deployments.services import Services, services_of
 
 router = APIRouter(tags=["operations"])
@@ -41,6 +44,27 @@ async def metrics() -> Response:
     except httpx.HTTPError as error:
         raise UnavailableError("the node's metrics agent does not answer") from error
     return Response(answer.content, media_type=answer.headers.get("content-type", "text/plain; version=0.0.4"))
+
+
+@router.get("/v1/operations/{operation_id}", response_model=OperationResponse)
+async def operation(operation_id: str, services: Annotated[Services, Depends(services_of)]) -> Response:
+    """How an operation stands: `running`, or `done` with what it did."""
+    record = operation_record(await services.operations.get(operation_id))
+    return Response(orjson.dumps(record), media_type="application/json")
+
+
+def operation_record(operation: Operation) -> dict[str, Any]:
+    """An operation as clients see it: never whom it is about."""
+    record: dict[str, Any] = {
+        "operation_id": operation.operation_id,
+        "kind": operation.kind,
+        "status": operation.status,
+        "created_at": format_time(operation.created_ms),
+        "result": dict(operation.result),
+    }
+    if operation.finished_ms is not None:
+        record["finished_at"] = format_time(operation.finished_ms)
+    return record
 
 
 def _agent_url() -> str:

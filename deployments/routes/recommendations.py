@@ -1,17 +1,23 @@
-"""Lists: recommendations, similar items, popular items."""
+"""Lists: recommendations, similar items, popular items, the latest items.
+
+Every list has a `recommendation_id` and is logged (see `deployments.recommendation_log`). Events and feedback name it;
+items that were really seen come back as events of type `impression`. Asking with it gives the next page.
+"""
 
 from __future__ import annotations
 
-import uuid
+import asyncio
+import time
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
+from cluster.errors import InputError
 from cluster.messages import Item, RankedItem, RankedList, RankQuery, SessionView
 from cluster.records import item_record
-from deployments.context import query_of, view_of
+from deployments.context import query_of, stored_view_of
 from deployments.schemas import Id, RecommendRequest, RecommendResponse
 from deployments.services import Services, services_of
 
@@ -52,16 +58,38 @@ async def popular(services: ServicesDep, n: ListLength = 10) -> Response:
     return _response(services, found, False, _LIST_FIELDS)
 
 
+@router.get("/v1/latest", response_model=RecommendResponse)
+async def latest(services: ServicesDep, n: ListLength = 10) -> Response:
+    """The newest items: by when they became available, or when they were last stored. Scores are those times in s."""
+    now_ms = time.time_ns() // 1_000_000
+    newest = await asyncio.to_thread(services.catalogue.latest, services.settings.tenant, n, now_ms)
+    items = tuple(RankedItem(item.item_id, moment_ms / 1000, "latest") for item, moment_ms in newest)
+    return _response(services, RankedList(items, await services.model_version()), False, _LIST_FIELDS)
+
+
 async def _recommend(request: RecommendRequest, services: Services) -> Response:
-    timeout_s = request.timeout_ms / 1000 if request.timeout_ms else services.settings.ingress.timeout_s
-    view = await view_of(
-        services, request.user_id, request.session, min(timeout_s, services.settings.sessions.timeout_s)
-    )
-    found = await services.recommender.rank(query_of(services, request, view), timeout_s)
-    return _response(services, found, view.degraded, request.include)
+    settings = services.settings
+    timeout_s = request.timeout_ms / 1000 if request.timeout_ms else settings.ingress.timeout_s
+    stored = None if request.user_id is None else services.identity.stored(settings.tenant, request.user_id)
+    before: tuple[str, ...] = ()
+    if request.recommendation_id is not None:
+        shown = await services.log.shown(request.recommendation_id)
+        if stored is not None and shown.user_id is not None and stored != shown.user_id:
+            raise InputError("is a list of somebody else", "recommendation_id")
+        stored, before = stored or shown.user_id, shown.items
+    view = await stored_view_of(services, stored, request.session, min(timeout_s, settings.sessions.timeout_s))
+    found = await services.recommender.rank(await query_of(services, request, view, before), timeout_s)
+    return _response(services, found, view.degraded, request.include, stored, before)
 
 
-def _response(services: Services, found: RankedList, degraded: bool, include: list[Any]) -> Response:
+def _response(
+    services: Services,
+    found: RankedList,
+    degraded: bool,
+    include: list[Any],
+    user_id: str | None = None,
+    before: tuple[str, ...] = (),
+) -> Response:
     tenant = services.settings.tenant
     items = []
     for entry in found.items:
@@ -70,7 +98,7 @@ def _response(services: Services, found: RankedList, degraded: bool, include: li
             place["item"] = _fields(services.catalogue.get(tenant, entry.item_id), include)
         items.append(place)
     body = {
-        "recommendation_id": uuid.uuid4().hex,
+        "recommendation_id": services.log.record(found, user_id, before),
         "model_version": found.model_version,
         "degraded": degraded,
         "items": items,

@@ -1,0 +1,93 @@
+"""Operations in the background: begun by a request, done by the one writer, seen by everybody through the store.
+
+An operation is on disk before the request is answered. A replica that starts takes up what others left undone, so an
+operation survives the process that began it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from cluster.errors import NotFoundError, TailorbirdError
+from cluster.store import Operation, Store
+from cluster.store.operations import ERASE_USER
+
+log = logging.getLogger("tailorbird.operations")
+
+RETRY_S = 1.0
+Write = Callable[..., Awaitable[Any]]
+
+
+class Operations:
+    """Belongs to one event loop.
+
+    Args:
+        tenant: whose operations.
+        store: open for reading.
+        write: `SessionPool.write`.
+        settle_s: how long other processes may take to notice what an operation did.
+    """
+
+    def __init__(self, tenant: str, store: Store, write: Write, settle_s: float) -> None:
+        self._tenant = tenant
+        self._store = store
+        self._write = write
+        self._settle_s = settle_s
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Take up what was left undone."""
+        for operation in await asyncio.to_thread(self._store.operations.running, self._tenant):
+            log.info("operation %s was left undone and is taken up", operation.operation_id)
+            self._run(operation.operation_id)
+
+    async def stop(self) -> None:
+        """Leave what is running to whoever starts next."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def erase_user(self, user_id: str) -> Operation:
+        """Begin to erase a person, given by the stored id.
+
+        Raises:
+            DeadlineError, UnavailableError: the writer does not answer; it may have been begun.
+        """
+        now_ms = time.time_ns() // 1_000_000
+        operation = Operation(uuid.uuid4().hex, ERASE_USER, "running", now_ms, subject=user_id, tenant=self._tenant)
+        await self._write("operations", "begin", operation)
+        self._run(operation.operation_id)
+        return operation
+
+    async def get(self, operation_id: str) -> Operation:
+        """How an operation stands.
+
+        Raises:
+            NotFoundError: there is none, or it was done long ago.
+        """
+        operation = await asyncio.to_thread(self._store.operations.get, self._tenant, operation_id)
+        if operation is None:
+            raise NotFoundError(f"operation {operation_id[:64]!r} does not exist, or is not kept any more")
+        return operation
+
+    def _run(self, operation_id: str) -> None:
+        task = asyncio.create_task(self._erase(operation_id), name=f"operation {operation_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _erase(self, operation_id: str) -> None:
+        while True:
+            try:
+                if await self._write("operations", "erase_user", self._tenant, operation_id):
+                    await asyncio.sleep(self._settle_s)  # done means that every session of theirs is gone, too
+                    await self._write("operations", "finish", self._tenant, operation_id)
+                    return
+                log.warning("operation %s waits for a reader of old pages", operation_id)
+            except TailorbirdError as error:
+                log.warning("operation %s is tried again: %s", operation_id, error)
+            await asyncio.sleep(RETRY_S)

@@ -1,0 +1,34 @@
+"""`POST /v1/feedback`: what a person says of a list or a text."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from cluster.store import Feedback
+from deployments.routes.items import ServicesDep, json_response
+from deployments.schemas import FeedbackRequest, FeedbackResponse
+
+router = APIRouter(tags=["feedback"])
+
+
+@router.post("/v1/feedback", status_code=201, response_model=FeedbackResponse)
+async def give_feedback(body: FeedbackRequest, services: ServicesDep) -> Response:
+    """Keep a verdict, a text, or both, on a list (`recommendation_id`) or a text (`content_id`)."""
+    tenant = services.settings.tenant
+    entry = Feedback(
+        feedback_id=uuid.uuid4().hex,
+        created_ms=time.time_ns() // 1_000_000,
+        user_id=None if body.user_id is None else services.identity.stored(tenant, body.user_id),
+        recommendation_id=body.recommendation_id,
+        content_id=body.content_id,
+        item_id=body.item_id,
+        rating=body.verdict,
+        comment=body.text,
+        tenant=tenant,
+    )
+    await services.pool.write("feedback", "add", [entry])
+    return json_response({"feedback_id": entry.feedback_id}, 201)
