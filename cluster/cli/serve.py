@@ -53,6 +53,8 @@ def serve(
     _check_sections()
     key = api_key(settings)
     _check_free(settings)
+    # Set in any case: a shell that starts a command in the background has it ignore SIGINT.
+    signal.signal(signal.SIGINT, _as_interrupt)
     signal.signal(signal.SIGTERM, _as_interrupt)
     head = RayHead(settings)
     try:
