@@ -95,7 +95,7 @@ def test_a_killed_session_shard_comes_back_with_its_state(server: Copy, api: htt
         time.sleep(1)
         killed = kill(server, "ray::SessionShard")
         wait_for("a new shard", lambda: {p.pid for p in server.processes("ray::SessionShard")} - killed)
-        wait_for("an event", lambda: api.post("/v1/events", json={**liked[0], "type": "view"}).status_code == 202)
+        wait_for("an event", lambda: api.post("/v1/events", json={**liked[0], "user_id": "other"}).status_code == 202)
         time.sleep(2)
     after = api.post("/v1/recommendations", json={"user_id": user}).json()
     assert not after["degraded"]
