@@ -1,7 +1,7 @@
 """Continuous batching: texts join and leave between steps of one decode loop.
 
-`Batch` is synchronous and owned by one thread. Each `step` reads at most one chunk of one new prompt, then decodes one
-token of every running text. A text costs no more steps than its own tokens, whoever is beside it.
+`Batch` is synchronous and owned by one thread. Each `step` reads at most one chunk's worth of tokens of new prompts,
+then decodes one token of every running text. A text costs no more steps than its own tokens, whoever is beside it.
 """
 
 from __future__ import annotations
@@ -81,8 +81,10 @@ class Batch:
         self._drop_ended()
         self._admit()
         self._count()
-        if self.reading is not None:
-            self._read(self.reading)
+        budget = self._chunk_tokens
+        while self.reading is not None and budget > 0:
+            budget -= self._read(self.reading, budget)
+            self._admit()
         if self.running:
             self._decode()
         self._counts.steps += 1
@@ -140,10 +142,11 @@ class Batch:
                 sequence.length = sequence.shared
                 self._counts.prefix_tokens += sequence.shared
 
-    def _read(self, sequence: Sequence) -> None:
+    def _read(self, sequence: Sequence, most: int) -> int:
+        """Compute the keys of the next tokens of a prompt, at most so many; how many they were."""
         row, start = len(self.running), sequence.length
         goal = sequence.shared if start < sequence.shared else len(sequence.prompt)
-        upto = min(goal, start + self._chunk_tokens)
+        upto = min(goal, start + most)
         tokens = torch.tensor([sequence.prompt[start:upto]], device=self._device)
         mask = self._cache.read_rows(row, start, upto - start)
         positions = torch.arange(start, upto, device=self._device)[None]
@@ -155,6 +158,7 @@ class Batch:
             self.reading = None
             self.running.append(sequence)
             self._take(sequence, logits[0, -1].cpu())
+        return upto - start
 
     def _decode(self) -> None:
         fresh = list(self.running)
