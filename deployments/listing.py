@@ -101,13 +101,19 @@ def text_score(q: str) -> Score:
     tests = [(word, _tester(word)) for word in words]
 
     def score(item: Item) -> int:
-        title, labels = item.title.casefold(), "\n".join((*item.categories, *item.tags)).casefold()
+        # A quick look that says no to nearly everything: whoever has all words has them somewhere in here.
+        labels, values = "\n".join(item.categories + item.tags), "\n".join(map(str, item.attributes.values()))
+        whole = f"{item.title}\n{labels}\n{item.description}\n{values}\n{item.item_id}".casefold()
+        for word in words:
+            if word not in whole:
+                return 0
+        title, labels = item.title.casefold(), labels.casefold()
         text = "\n".join((item.description, *_texts(item.attributes), item.item_id)).casefold()
         total = 0
         for word, test in tests:
             points = 0
             for weight, field in ((_TITLE, title), (_LABEL, labels), (_TEXT, text)):
-                if word in field and test(field):  # the first is quick, and nearly always says no
+                if word in field and test(field):
                     points = weight
                     break
             if not points:

@@ -51,6 +51,8 @@ class Retriever:
                 sparse.append(sp.csr_matrix(kernel.spread(sessions, gated) @ kernel.matrix))
         bias_gates = [gates[bias.name][:, None] for bias in model.active_biases]
         joined = np.concatenate([*vectors, *bias_gates], axis=1).astype(np.float32)
+        # The biases come last in the index; a model that is asked without them gives them no weight.
+        joined = np.pad(joined, ((0, 0), (0, self._index.d - joined.shape[1])))
         count = model.config.serving.retrieve
         _, found = search(self._index, joined, count)
         fresh = np.array([number[item_id] for item_id in overlay], dtype=np.int64)

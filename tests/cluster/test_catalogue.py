@@ -81,3 +81,44 @@ async def test_deleted_before_the_start(store: Store) -> None:
     await catalogue.refresh()
     assert catalogue.get("default", "alien") is None
     assert "alien" in catalogue.unavailable("default", 0)
+
+
+async def test_what_changed_since_a_number(store: Store) -> None:
+    store.items.put(FILMS)
+    catalogue = Catalogue(store)
+    await catalogue.refresh()
+    version = catalogue.version
+    assert catalogue.changed_since("default", version) == set()
+    store.items.put([Item("heat", "Heat 2"), Item("elsewhere", tenant="t")])
+    store.items.delete("default", ["alien"])
+    await catalogue.refresh()
+    assert catalogue.changed_since("default", version) == {"heat", "alien"}
+    assert catalogue.changed_since("t", version) == {"elsewhere"}
+    assert catalogue.changed_since("default", 0) == {"heat", "alien", "untitled"}
+    assert catalogue.changed_since("default", catalogue.version) == set()
+
+
+async def test_answers_are_kept_until_the_catalogue_or_the_clock_says_otherwise(store: Store) -> None:
+    store.items.put([Item("a", available_from_ms=100, available_until_ms=200), Item("b", updated_ms=150), Item("c")])
+    catalogue = Catalogue(store)
+    await catalogue.refresh()
+    ids, until_ms = catalogue.barred("default", 50)
+    assert (ids, until_ms) == ({"a"}, 100)
+    assert catalogue.barred("default", 99)[0] is ids
+    assert catalogue.barred("default", 100) == (frozenset(), 200)
+    assert catalogue.barred("default", 99) == ({"a"}, 100)
+    assert catalogue.barred("default", 500)[1] > 1 << 60
+    assert [(item.item_id, ms) for item, ms in catalogue.latest("default", 2, 150)][1:] == [("b", 150)]
+    assert [item.item_id for item, _ in catalogue.latest("default", 9, 150)] == ["c", "b", "a"]
+    assert [item.item_id for item, _ in catalogue.latest("default", 9, 200)] == ["c", "b"]
+    assert catalogue.ids("default") == ["a", "b", "c"] and catalogue.ids("default") is catalogue.ids("default")
+    assert catalogue.matching_known("default", 'item_id == "c"') is None
+    matching = catalogue.matching("default", 'item_id == "c"')
+    assert catalogue.matching_known("default", 'item_id == "c"') is matching
+    store.items.put([Item("b", hidden=True)])
+    store.items.delete("default", ["c"])
+    await catalogue.refresh()
+    assert catalogue.matching_known("default", 'item_id == "c"') is None
+    assert catalogue.barred("default", 100) == ({"b", "c"}, 200)
+    assert catalogue.ids("default") == ["a", "b"] and catalogue.latest("default", 9, 200) == []
+    assert (catalogue.ids("t"), catalogue.latest("t", 9, 0), catalogue.barred("t", 0)[0]) == ([], [], frozenset())

@@ -104,6 +104,30 @@ async def test_events_committed_while_loading_are_neither_lost_nor_doubled(
             assert await items_of(shard, user) == [f"i{turn * 100 + n}" for turn in range(6)]
 
 
+async def test_a_session_that_is_loaded_during_an_erasure_does_not_stay(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows were read before the erasure and arrive after it."""
+    import threading
+
+    read, go = EventStore.session_rows, threading.Event()
+
+    def slowly(self: EventStore, users, limit):  # type: ignore[no-untyped-def]
+        rows = read(self, users, limit)
+        go.wait(5)
+        return rows
+
+    async with running(settings) as shard:
+        await shard.append([[to_row(make_event(1))]])
+        monkeypatch.setattr(EventStore, "session_rows", slowly)
+        late = asyncio.create_task(items_of(shard))
+        await asyncio.sleep(0.1)
+        await shard.write("retention", "erase", ("default", "u"))
+        go.set()
+        assert await late == ["i1"]
+        assert await items_of(shard) == []
+
+
 async def test_writes_of_others_go_through_the_gateway(settings: Settings) -> None:
     async with running(settings) as shard:
         await items_of(shard)

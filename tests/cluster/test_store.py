@@ -15,7 +15,7 @@ import pytest
 from cluster.config import Settings
 from cluster.errors import ConflictError, InputError, NotFoundError, UnavailableError
 from cluster.messages import Event, Item, User, Version
-from cluster.store import Feedback, Recommendation, Store
+from cluster.store import Feedback, Operation, Recommendation, Store
 from cluster.store.events import EventStore
 from cluster.store.retention import user_digest
 
@@ -271,12 +271,95 @@ class TestRetention:
         assert [event.event_id for _, event in store.events.scan("a")] == ["e4", "e5"]
         assert store.events.count("b") == 6
 
+    def test_prune_through_a_gateway_is_many_short_calls(self, store: Store, store_settings: Settings) -> None:
+        """Live requests come in between; one long call would make them wait for all of it."""
+        store.events.append([make_event(n) for n in range(10)])
+        calls = []
+
+        def gateway(part: str, method: str, args: tuple[object, ...]) -> object:
+            calls.append(method)
+            return store.apply(part, method, args)
+
+        with pytest.MonkeyPatch.context() as patch, Store.open(store_settings, gateway=gateway) as client:
+            patch.setattr("cluster.store.retention.PRUNE_CHUNK_ROWS", 3)
+            pruned = client.retention.prune("default", make_event(8).timestamp_ms, ("events",))
+        assert pruned == {"events": 8} and store.events.count("default") == 2
+        assert calls == ["prune_chunk"] * 4 + ["prune_notices"]
+
     def test_numbers_are_never_given_twice(self, store: Store) -> None:
         store.events.append([make_event(1), make_event(2)])
         last = store.events.latest_seq()
         store.retention.erase("default", "u")
         store.events.append([make_event(3)])
         assert store.events.latest_seq() > last
+
+
+class TestOperations:
+    def test_an_erasure_keeps_whom_it_is_about_only_until_it_is_done(self, store: Store) -> None:
+        store.events.append([make_event(n) for n in range(3)])
+        store.users.put([User("u", {"mail": "x"})])
+        begun = Operation("o", "erase_user", "running", 5, subject="u")
+        store.operations.begin(begun)
+        store.operations.begin(replace(begun, subject="other"))
+        assert store.operations.running("default") == [begun] and store.operations.running("t") == []
+        assert store.operations.erase_user("default", "o")
+        counts = {"events": 3, "users": 1, "feedback": 0, "recommendations": 0}
+        assert store.operations.running("default") == [replace(begun, subject=None, result=counts)]
+        store.events.append([make_event(9)])
+        assert store.operations.erase_user("default", "o")  # whom it was about is not known any more
+        assert store.events.count("default") == 1
+        store.operations.finish("default", "o")
+        done = store.operations.get("default", "o")
+        assert done is not None and (done.status, done.result) == ("done", counts) and done.finished_ms
+        assert store.operations.erase_user("default", "unknown")
+        assert store.operations.prune("default", done.finished_ms) == 0
+        assert store.operations.prune("default", done.finished_ms + 1) == 1
+
+    def test_a_replacement_needs_what_it_replaces(self, store: Store) -> None:
+        before, after = Item("a", "A", attributes={"n": [1, 2]}, updated_ms=1), Item("a", "B", updated_ms=2)
+        assert not store.items.replace(after, before)
+        store.items.put([before])
+        assert store.items.replace(after, before)
+        assert not store.items.replace(before, before)
+        assert store.items.get("default", ["a"]) == {"a": after}
+        assert [change.item for change in store.items.changes(0, 9)] == [after]
+        store.items.delete("default", ["a"])
+        assert not store.items.replace(after, after)
+
+    def test_replacements_at_once_are_all_kept(self, store: Store) -> None:
+        store.items.put([Item("a", updated_ms=1)])
+
+        def add(n: int) -> None:
+            while True:
+                before = store.items.get("default", ["a"])["a"]
+                if store.items.replace(replace(before, attributes={**before.attributes, f"k{n}": n}), before):
+                    return
+
+        threads = [threading.Thread(target=add, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert store.items.get("default", ["a"])["a"].attributes == {f"k{n}": n for n in range(8)}
+
+    def test_lists_from_before_an_erasure_are_not_logged_after_it(self, store: Store) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        store.retention.erase("default", "u")
+        lists = [
+            Recommendation("before", now_ms - 60_000, "v", user_id="u"),
+            Recommendation("other tenant", now_ms - 60_000, "v", user_id="u", tenant="t"),
+            Recommendation("others", now_ms - 60_000, "v", user_id="w"),
+            Recommendation("nobody", now_ms - 60_000, "v"),
+            Recommendation("afterwards", now_ms + 60_000, "v", user_id="u"),
+        ]
+        store.feedback.log(lists)
+        store.feedback.log([])
+        assert [row.recommendation_id for _, row in store.feedback.scan_log("default")] == [
+            "others",
+            "nobody",
+            "afterwards",
+        ]
+        assert len(store.feedback.scan_log("t")) == 1
 
 
 class TestOpening:

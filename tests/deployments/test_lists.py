@@ -137,7 +137,7 @@ class TestLog:
         assert last.before == tuple(ids(given[0])) and last.user_id == "u0"
 
     async def test_an_orderly_stop_writes_everything(self, settings: Settings, shard: Shard) -> None:
-        async with running_app(settings, shard) as (client, services):
+        async with running_app(settings, shard) as (_, services):
             given = [services.log.record(LIST) for _ in range(1_000)]
         store = shard._opened()
         assert {row.recommendation_id for _, row in store.feedback.scan_log(DEFAULT_TENANT)} == set(given)
