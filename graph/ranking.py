@@ -21,6 +21,8 @@ from graph.retrieval import Retriever
 
 JITTER = 1e-5
 """Random part of a score, per item, that decides between equals."""
+FILTERS = 16
+"""Sets of allowed items whose numbers are kept."""
 BATCH = 64
 """Queries that are scored at once at most, which bounds memory."""
 
@@ -42,6 +44,7 @@ class Ranker:
         self._tie = (model.jitter * JITTER).astype(np.float32)
         self._overlay = frozenset[str]()
         self._barred = np.empty(0, dtype=np.int64)
+        self._filters: dict[frozenset[str], np.ndarray] = {}
         self._origin = self
 
     @classmethod
@@ -159,7 +162,7 @@ class Ranker:
             scores = self._all_scores(sessions, weights, gates)
             pools = [(None, row) for row in scores]
         else:
-            found = self._retriever.pools(self.model, sessions, weights, gates, queries, self._number, self._overlay)
+            found = self._retriever.pools(self.model, sessions, weights, gates, queries, self._numbers, self._fresh)
             pools = [(candidates, values) for candidates, values in found]
         lists = []
         for row, query in enumerate(queries):
@@ -167,6 +170,22 @@ class Ranker:
             chosen = self._choose(query, candidates, values)
             lists.append(self._list(query, sessions, row, chosen, weights, gates))
         return lists
+
+    @property
+    def _fresh(self) -> np.ndarray:
+        """Numbers of the items of `with_items`, which stand at the end."""
+        return np.arange(len(self.model.item_ids) - len(self._overlay), len(self.model.item_ids))
+
+    def _numbers(self, item_ids: frozenset[str]) -> np.ndarray:
+        """Numbers of these items, sorted. Filters come again and again with the same set, so some are kept."""
+        found = self._filters.get(item_ids)
+        if found is None:
+            known = [self._number[item_id] for item_id in item_ids if item_id in self._number]
+            found = np.array(sorted(known), dtype=np.int64)
+            for oldest in list(self._filters)[: max(0, len(self._filters) - FILTERS + 1)]:
+                self._filters.pop(oldest, None)
+            self._filters[item_ids] = found
+        return found
 
     def _gates(self, sessions: Sessions) -> dict[str, np.ndarray]:
         x = context(sessions.lengths)
@@ -201,7 +220,7 @@ class Ranker:
         items = np.arange(len(values)) if candidates is None else candidates
         if query.allowed is not None and candidates is None:
             mask = np.zeros(len(values), dtype=bool)
-            mask[[self._number[item_id] for item_id in query.allowed if item_id in self._number]] = True
+            mask[self._numbers(query.allowed)] = True
             values[~mask] = -np.inf
         out = query.excluded if query.include_seen else query.excluded | query.view.seen
         numbers = [self._number[item_id] for item_id in out if item_id in self._number]

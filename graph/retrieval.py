@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,13 @@ class Retriever:
         weights: Mapping[str, np.ndarray],
         gates: Mapping[str, np.ndarray],
         queries: Sequence[RankQuery],
-        number: Mapping[str, int],
-        overlay: frozenset[str],
+        numbers: Callable[[frozenset[str]], np.ndarray],
+        fresh: np.ndarray,
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """For each query its candidates (C,) and their scores (C,), exact sums over all sources."""
+        """For each query its candidates (C,) and their scores (C,), exact sums over all sources.
+
+        `numbers` gives those of allowed items, sorted; `fresh` are items that the index does not hold.
+        """
         vectors, targets, sparse = [], [], []
         for kernel in model.active:
             gated = weights[kernel.name] * gates[kernel.name][sessions.query]
@@ -55,14 +58,12 @@ class Retriever:
         joined = np.pad(joined, ((0, 0), (0, self._index.d - joined.shape[1])))
         count = model.config.serving.retrieve
         _, found = search(self._index, joined, count)
-        fresh = np.array([number[item_id] for item_id in overlay], dtype=np.int64)
         pools = []
         for row, query in enumerate(queries):
             rows = [matrix[row] for matrix in sparse]
             allowed = None
             if query.allowed is not None:
-                ids = [number[item_id] for item_id in query.allowed if item_id in number]
-                allowed = np.array(sorted(ids), dtype=np.int64)
+                allowed = numbers(query.allowed)
             if allowed is not None and len(allowed) <= ALLOWED_EXACT:
                 candidates = allowed
             else:

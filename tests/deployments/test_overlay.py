@@ -132,5 +132,9 @@ def test_a_ranker_without_items_never_shows_them(exhaustive: int, tmp_path: Path
     similar = ranker.without(barred).similar("loud/2", 100)
     assert similar is not None and not barred & {entry.item_id for entry in similar}
     assert [entry.item_id for entry in ranker.without(()).rank([query])[0].items] == whole
+    for n in range(40):  # more sets of allowed items than are kept
+        few = frozenset({"loud/9", f"静-{n % 20}", f"other-{n}"})
+        assert {e.item_id for e in ranker.rank([replace(query, allowed=few)])[0].items} == {"loud/9", f"静-{n % 20}"}
     extended = ranker.without(barred).with_items([NEW])
+    assert "new" in [entry.item_id for entry in extended.rank([query])[0].items]
     assert "new" in extended and "loud/3" in [entry.item_id for entry in extended.rank([query])[0].items]
