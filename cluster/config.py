@@ -81,7 +81,10 @@ class StoreConfig(Section):
 
 
 class RetentionConfig(Section):
-    """How long rows are kept. `python -m jobs.prune` deletes what is older; null keeps for ever."""
+    """How long rows are kept; null keeps for ever. A server deletes what is older by itself, as does `jobs.prune`."""
+
+    every_h: float | None = Field(default=24.0, gt=0)
+    """Hours between two times that a server looks for what is older; null leaves it to `jobs.prune`."""
 
     events_days: float | None = Field(default=None, gt=0)
     feedback_days: float | None = Field(default=None, gt=0)

@@ -15,6 +15,7 @@ from cluster.keys import api_key
 from cluster.sessions import SessionPool
 from cluster.store import Store
 from cluster.telemetry import HttpMetrics, configure_logging
+from deployments.housekeeping import Housekeeper
 from deployments.operations import Operations
 from deployments.recommendation_log import RecommendationLog
 from deployments.recommender import HandleRanking, Ranking, Recommender, RecommenderClient
@@ -57,6 +58,7 @@ class Services:
         self.retriever: ChatRetriever
         self.log: RecommendationLog
         self.operations: Operations
+        self.housekeeper: Housekeeper
         self.ready = False
 
     async def start(self) -> None:
@@ -85,11 +87,14 @@ class Services:
         settle_s = 2 * settings.store.feed_poll_s + _SETTLE_S
         self.operations = Operations(tenant, store, self.pool.write, settle_s)
         await self.operations.start()
+        self.housekeeper = Housekeeper(settings, self.pool.write)
+        self.housekeeper.start()
         self.ready = True
 
     async def stop(self) -> None:
         """End what `start` began."""
         self.ready = False
+        await self.housekeeper.stop()
         await self.operations.stop()
         await self.log.stop()
         if self._local is not None:

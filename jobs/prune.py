@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from cluster.config import Settings
+from cluster.housekeeping import prune_rows
 from cluster.messages import Version
 from cluster.store import Store, connect_store
 from jobs.common import ConfigOption, run, say, settings_of, stage
@@ -23,7 +24,6 @@ from jobs.sources import filesystem_of
 
 ORPHAN_AGE_S = 86_400.0
 """A folder without a registry row may be one that is being written; no refresh takes so long."""
-DAY_MS = 86_400_000
 
 
 def main(
@@ -44,25 +44,6 @@ def main(
             with stage("rows"):
                 result["rows"] = prune_rows(store, settings, events_days)
     return result
-
-
-def prune_rows(store: Store, settings: Settings, events_days: float | None = None) -> dict[str, int]:
-    """Delete rows that are older than the settings keep them. Returns how many of each table went."""
-    ages = settings.retention
-    days = {
-        "events": ages.events_days if events_days is None else events_days,
-        "feedback": ages.feedback_days,
-        "recommendations": ages.recommendations_days,
-    }
-    now_ms = time.time_ns() // 1_000_000
-    gone: dict[str, int] = {}
-    for table, kept_days in days.items():
-        if kept_days is not None:
-            gone |= store.retention.prune(settings.tenant, max(now_ms - round(kept_days * DAY_MS), 0), (table,))
-    if ages.operations_days is not None:
-        before_ms = max(now_ms - round(ages.operations_days * DAY_MS), 0)
-        gone["operations"] = store.operations.prune(settings.tenant, before_ms)
-    return gone
 
 
 def prune_versions(store: Store, settings: Settings, name: str, keep: int, dry_run: bool = False) -> dict[str, Any]:

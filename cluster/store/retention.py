@@ -15,8 +15,8 @@ from sqlalchemy import Column, delete, func, insert, select
 from cluster.store.part import Part, write
 from cluster.store.tables import erasures, events, feedback, recommendations, users
 
-PRUNE_CHUNK_ROWS = 20_000
-"""Numbers covered by one transaction of `prune`: a live request waits behind it for milliseconds, not seconds."""
+PRUNE_CHUNK_ROWS = 2_000
+"""Numbers covered by one transaction of `prune`. Live requests wait behind it: 20,000 took a third of a second."""
 AGES: Mapping[str, Column[int]] = {
     "events": events.c.timestamp_ms,
     "feedback": feedback.c.created_ms,
@@ -63,11 +63,18 @@ class Retention(Part):
         """
         pruned = {}
         for name in tables:
-            with self.database.reading() as connection:
-                seq = AGES[name].table.c.seq
-                first, last = connection.execute(select(func.min(seq), func.max(seq))).one()
-            starts = range(first or 0, (last or -1) + 1, PRUNE_CHUNK_ROWS)
-            pruned[name] = sum(self.prune_chunk(name, tenant, start, before_ms) for start in starts)
+            moment = AGES[name]
+            seq, owner = moment.table.c.seq, moment.table.c.tenant
+            pruned[name] = start = 0
+            while True:
+                # Looked for by whoever prunes, so that the writer has nothing to do but delete.
+                oldest = select(func.min(seq)).where(seq >= start, owner == tenant, moment < before_ms)
+                with self.database.reading() as connection:
+                    found = connection.execute(oldest).scalar()
+                if found is None:
+                    break
+                pruned[name] += self.prune_chunk(name, tenant, found, before_ms)
+                start = found + PRUNE_CHUNK_ROWS
         self.prune_notices()
         return pruned
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 from pydantic import SecretStr
 
-from cluster.config import Settings
+from cluster.config import RetentionConfig, Settings
 from cluster.messages import DEFAULT_TENANT, RankedItem, RankedList
 from cluster.sessions.shard import Shard
-from cluster.store import Operation, Store
+from cluster.store import Feedback, Operation, Recommendation, Store
 from deployments.services import Services
 from jobs.export import export
 from tests.deployments.conftest import running_app, until
@@ -76,6 +77,8 @@ async def test_users_come_in_many_and_in_pages(client: httpx.AsyncClient) -> Non
             break
         parameters["cursor"] = page["next_cursor"]
     assert found == [f"u{n:03}" for n in range(20, 50)]
+    one = (await client.get("/v1/users", params={"filter": 'user_id == "u007"'})).json()
+    assert [user["user_id"] for user in one["users"]] == ["u007"]
     everybody = (await client.get("/v1/users", params={"limit": 50})).json()
     assert len(everybody["users"]) == 50 and everybody["next_cursor"] is None
 
@@ -188,3 +191,23 @@ async def test_lists_of_erased_people_are_not_logged_later(settings: Settings, s
         await services.log.stop()
         assert services.store.feedback.recommendation(DEFAULT_TENANT, before) is None
         assert services.store.feedback.recommendation(DEFAULT_TENANT, other) is not None
+
+
+async def test_the_server_deletes_what_is_beyond_its_age(settings: Settings, shard: Shard) -> None:
+    day_ms, now_ms = 86_400_000, time.time_ns() // 1_000_000
+    settings = settings.model_copy(update={"retention": RetentionConfig(events_days=5, feedback_days=5)})
+    async with running_app(settings, shard) as (client, services):
+        for n, age in enumerate((0, 3, 10, 40)):
+            made_ms = now_ms - age * day_ms
+            event = {"user_id": "u", "item_id": "loud/1", "type": "view", "timestamp": made_ms / 1000}
+            assert (await client.post("/v1/events", json=event)).status_code == 202
+            await services.pool.write("feedback", "add", [Feedback(f"f{n}", made_ms)])
+            await services.pool.write("feedback", "log_rows", [Recommendation(f"r{n}", made_ms, "v").row()])
+        assert await services.housekeeper.prune() == {
+            "events": 2,
+            "feedback": 2,
+            "recommendations": 1,
+            "operations": 0,
+        }
+        assert set((await services.housekeeper.prune()).values()) == {0}
+        assert services.store.events.count(DEFAULT_TENANT) == 2

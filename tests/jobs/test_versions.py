@@ -10,10 +10,11 @@ import pytest
 
 from cluster.config import RetentionConfig, Settings
 from cluster.errors import ConflictError, NotFoundError
+from cluster.housekeeping import prune_rows
 from cluster.messages import Event, Version
 from cluster.store import Feedback, Operation, Recommendation, Store
 from jobs.promote import promote
-from jobs.prune import prune_rows, prune_versions
+from jobs.prune import prune_versions
 from tests.jobs.conftest import RunJob
 
 
