@@ -7,12 +7,22 @@ reasons stay exact, and a handful of numbers is learnt from thousands of held-ou
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 
 from graph.kernels import Kernel, Sessions
 from graph.model import Bias, Gate, context
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.optim import Optimizer
+
+DEPTH = 20
+"""Places of a list that the weights are learnt for."""
+PAIRS_QUERIES = 300
+"""Sessions per step of the pairwise part."""
 
 
 def features(
@@ -36,7 +46,10 @@ def learn_gates(
     seed: int,
     ridge: float = 1e-5,
 ) -> dict[str, Gate]:
-    """Gates of the sources that make the held-out events most likely.
+    """Gates of the sources that put the held-out events at the top of the lists.
+
+    First a softmax makes these events likely, which finds the region; then pairs of a held-out item and another one are
+    put in order, weighted by what swapping them does to nDCG (LambdaLoss, Wang et al., 2018).
 
     Args:
         names: of the sources, (S,). values: their scores (S, Q, C). lengths: events per session (Q,).
@@ -61,12 +74,17 @@ def learn_gates(
         for group in optimiser.param_groups:
             group["lr"] = 0.08 * (1 - step / steps) + 0.002
         gates = torch.exp(parameters @ basis)
-        logits = torch.einsum("sq,sqc->qc", gates, scaled).masked_fill(out, -1e9)
+        logits = torch.einsum("sq,sqc->qc", gates, scaled).masked_fill(out, -1e4)
         loss = -(torch.log_softmax(logits, dim=1) * wanted).sum() / len(x)
-        loss = loss + ridge * (parameters - start).square().sum()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
+        _descend(optimiser, loss + ridge * (parameters - start).square().sum())
+    optimiser = torch.optim.Adam([parameters], lr=0.05)
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = 0.05 * (1 - step / steps) + 0.002
+        rows = torch.randperm(len(x))[:PAIRS_QUERIES]
+        logits = torch.einsum("sq,sqc->qc", torch.exp(parameters @ basis[:, rows]), scaled[:, rows])
+        loss = _lambda_loss(logits.masked_fill(out[rows], -1e4), wanted[rows] > 0)
+        _descend(optimiser, loss + ridge * (parameters - start).square().sum())
     learnt = parameters.detach().numpy().astype(np.float64)
     learnt[:, 0] -= np.log(spread)
     return {name: Gate(*(float(v) for v in row)) for name, row in zip(names, learnt, strict=True)}
@@ -93,6 +111,26 @@ def weighted(gates: Mapping[str, Gate], names: Sequence[str], values: np.ndarray
     x = context(lengths)
     weights = np.stack([gates[name](x) for name in names]).astype(np.float32)
     return np.asarray(np.einsum("sq,sqc->qc", weights, values))
+
+
+def _lambda_loss(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Logistic loss of the pairs (Q, C, C) of a wanted and another item, weighted by the change of nDCG at `DEPTH`."""
+    import torch
+
+    place = torch.argsort(torch.argsort(-logits.detach(), dim=1), dim=1)
+    discount = torch.where(place < DEPTH, 1.0 / torch.log2(place + 2.0), torch.zeros(()))
+    count = wanted.sum(dim=1).clamp(min=1, max=DEPTH)
+    best = torch.cumsum(1.0 / torch.log2(torch.arange(DEPTH) + 2.0), dim=0)[count - 1]
+    swap = (discount[:, :, None] - discount[:, None, :]).abs() / best[:, None, None]
+    pairs = wanted[:, :, None] & ~wanted[:, None, :]
+    loss = torch.nn.functional.softplus(logits[:, None, :] - logits[:, :, None])
+    return (loss * swap * pairs).sum() / len(logits)
+
+
+def _descend(optimiser: Optimizer, loss: Tensor) -> None:
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
 
 
 def draw_candidates(truth: sp.csr_matrix, popularity: np.ndarray, count: int, seed: int) -> np.ndarray:

@@ -39,7 +39,7 @@ class EncoderConfig(Group):
     """Times that item vectors travel item -> user -> item over the graph before they are used."""
     epochs: int = Field(default=200, ge=1)
     """Most passes over the users."""
-    patience: int = Field(default=4, ge=1)
+    patience: int = Field(default=6, ge=1)
     """Validations without a better nDCG after which training stops."""
     validate_every: int = Field(default=10, ge=1)
     """Epochs between validations."""
@@ -51,6 +51,8 @@ class EncoderConfig(Group):
     """Penalty on the squared length of the propagated item vectors, per item."""
     dropout: float = Field(default=0.5, ge=0.0, lt=1.0)
     """Share of a user vector's dimensions that are zeroed in training."""
+    averaging: float = Field(default=0.95, ge=0.0, lt=1.0)
+    """Decay per epoch of the running mean of all parameters, which is what is validated and kept."""
     keep_low: float = Field(default=0.5, gt=0.0, lt=1.0)
     """Least share of a person's events that make the user vector in training; the others are what it must predict."""
     keep_high: float = Field(default=0.9, gt=0.0, lt=1.0)
@@ -136,8 +138,8 @@ class CombineConfig(Group):
     """Best items of each source that compete when the weights are learnt."""
     contenders: int = Field(default=100, ge=2)
     """Items per session that the weights are learnt on in the end."""
-    steps: int = Field(default=200, ge=1)
-    """Optimiser steps."""
+    steps: int = Field(default=120, ge=1)
+    """Optimiser steps of each of the two parts of learning the weights."""
 
 
 class ServingConfig(Group):

@@ -201,8 +201,8 @@ def fill_unmet(
 def weigh(sources: Sources, split: Split, config: GraphConfig) -> tuple[dict[str, Gate], dict[str, float]]:
     """Learn the gates on the held-out sessions, and say how good the lists are.
 
-    The figures are honest: each half of the sessions is ranked by gates that the other half gave. The gates returned
-    are learnt on all of them.
+    The figures are honest: they are of one half of the sessions, ranked by gates that the other half gave. The gates
+    returned are learnt on all of them.
     """
     sessions, seen = split.sessions(), split.seen()
     names = [kernel.name for kernel in sources.kernels] + [bias.name for bias in sources.biases]
@@ -230,17 +230,19 @@ def weigh(sources: Sources, split: Split, config: GraphConfig) -> tuple[dict[str
         )  # fmt: skip
 
     half = np.random.default_rng(config.seed).random(len(sessions)) < 0.5
-    scores = np.zeros(truth.shape, dtype=np.float32)
+    figures: dict[str, float] = {}
     if half.any() and not half.all():
-        for part in (half, ~half):
-            scores[part] = weighted(learn(~part), names, values[:, part], sessions.lengths[part])
-    places = sp.csr_matrix(truth & ~excluded, dtype=np.float32)
-    hidden = sp.csr_matrix(excluded, dtype=np.float32)
-    lists = top(scores, 10, hidden, config.seed)
-    popular = sources.popularity[candidates] if candidates is not None else np.tile(sources.popularity, (len(truth), 1))
-    figures = {f"{name}@10": float(each.mean()) for name, each in per_query(lists, places).items()}
-    figures["popularity_ndcg@10"] = ndcg(top(popular, 10, hidden, config.seed), places)
-    figures["sessions"] = float(len(sessions))
+        scores = weighted(learn(~half), names, values[:, half], sessions.lengths[half])
+        places = sp.csr_matrix(truth[half] & ~excluded[half], dtype=np.float32)
+        hidden = sp.csr_matrix(excluded[half], dtype=np.float32)
+        popular = sources.popularity[candidates[half]] if candidates is not None else sources.popularity
+        figures = {
+            f"{name}@10": float(each.mean()) if len(each) else 0.0
+            for name, each in per_query(top(scores, 10, hidden), places).items()
+        }
+        popular = np.broadcast_to(popular, scores.shape)
+        figures["popularity_ndcg@10"] = ndcg(top(popular, 10, hidden), places)
+        figures["sessions"] = float(half.sum())
     return learn(np.ones(len(sessions), dtype=bool)), {name: round(value, 5) for name, value in figures.items()}
 
 

@@ -83,13 +83,14 @@ def cold_item_split(data: Interactions, share: float = 0.1, seed: int = 0) -> Sp
 def learning_split(data: Interactions, held_out: float, random_share: float, cold_share: float, seed: int) -> Split:
     """The division that a model learns its own weights on: all the situations at once.
 
-    Some users are left out of training and met several times, with their first 1, 2, 4, ... events. Of the others some
-    miss random events, the rest their last ones. The users of `visible` are these situations, not people.
+    Some users are left out of training and met several times, with a few of their events; of the others a part is
+    visible. What is held out is drawn at random for `random_share` of the users, for the rest it is what came last. The
+    users of `visible` are these situations, not people.
     """
     rng = np.random.default_rng(seed)
     lengths = np.diff(data.offsets)
     is_cold = (rng.random(data.shape[0]) < cold_share) & (lengths >= 3)
-    at_random = ~is_cold & (rng.random(data.shape[0]) < random_share)
+    at_random = rng.random(data.shape[0]) < random_share
     key = np.where(at_random[data.user], rng.random(len(data)) * len(data), -np.arange(len(data)).astype(float))
     held = (_held_rank(data, key) < _quota(data, held_out)[data.user]) & ~is_cold[data.user]
     rows, hidden = [], []
@@ -97,8 +98,9 @@ def learning_split(data: Interactions, held_out: float, random_share: float, col
         own = np.arange(data.offsets[user], data.offsets[user + 1])
         if is_cold[user]:
             for first in {int(k * rng.uniform(1.0, 2.0)) for k in COLD_FIRST if 2 * k < len(own)} or {1}:
-                rows.append(own[:first])
-                hidden.append(own[first:])
+                shown = np.sort(rng.permutation(own)[:first]) if at_random[user] else own[:first]
+                rows.append(shown)
+                hidden.append(np.setdiff1d(own, shown))
         else:
             rows.append(own[~held[own]])
             hidden.append(own[held[own]])

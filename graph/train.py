@@ -7,6 +7,7 @@ no candidates.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -59,16 +60,18 @@ def train_encoder(
     model = GraphEncoder(pairs.shape[1], config.dim, config.layers, prior, generator)
     optimiser = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     active = np.flatnonzero(np.diff(positive.indptr) >= 2)
+    mean = copy.deepcopy(model)
     best = Trained(_kernel(model, g), prior.numpy().copy(), 0, -1.0)
     waited = 0
     total = epochs or config.epochs
     for epoch in range(1, total + 1):
         loss = _epoch(model, optimiser, g, pairs, active, config, generator)
+        _average(mean, model, min(config.averaging, epoch / (epoch + 10.0)))
         if report and epoch % 5 == 0:
             report(epoch / total, f"epoch {epoch}, loss {loss:.3f}")
         if validate is None or epoch % config.validate_every:
             continue
-        kernel, bias = _kernel(model, g), model.bias.detach().numpy().copy()
+        kernel, bias = _kernel(mean, g), mean.bias.detach().numpy().copy()
         figure = validate(kernel, bias)
         if figure > best.validation:
             best, waited = Trained(kernel, bias, epoch, figure), 0
@@ -77,8 +80,14 @@ def train_encoder(
             if waited >= config.patience:
                 break
     if validate is None:
-        return Trained(_kernel(model, g), model.bias.detach().numpy().copy(), total, float("nan"))
+        return Trained(_kernel(mean, g), mean.bias.detach().numpy().copy(), total, float("nan"))
     return best
+
+
+def _average(mean: GraphEncoder, model: GraphEncoder, decay: float) -> None:
+    with torch.no_grad():
+        for kept, new in zip(mean.parameters(), model.parameters(), strict=True):
+            kept.lerp_(new, 1.0 - decay)
 
 
 def _epoch(
