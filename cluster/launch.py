@@ -122,10 +122,15 @@ def attach_ray(settings: Settings) -> None:
     """
     info = read_run_file(settings)
     if info is not None:
-        # Ray reads these when it is imported for the first time, so they come before the import.
+        # Ray reads these when it is imported, so they come before the import, or are read again.
+        was_imported = "ray" in sys.modules
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN_PATH"] = info.token_path
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        if was_imported:
+            from ray._raylet import Config
+
+            Config.initialize("")
     import ray
 
     if ray.is_initialized():

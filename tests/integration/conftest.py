@@ -38,6 +38,7 @@ class Copy:
     process: subprocess.Popen[str] | None
     environment: dict[str, str]
     printed: list[str] = field(default_factory=list)
+    reader: threading.Thread | None = None
 
     @property
     def settings(self) -> Settings:
@@ -96,7 +97,8 @@ def start_copy(state_dir: Path, *arguments: str, **settings: Any) -> Copy:
         start_new_session=True,
     )
     copy = Copy(f"http://127.0.0.1:{port}", KEY, state_dir, process, environment)
-    threading.Thread(target=_read, args=(copy,), daemon=True).start()
+    copy.reader = threading.Thread(target=_read, args=(copy,), daemon=True)
+    copy.reader.start()
     end = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < end:
         if any(line.startswith("ready in") for line in list(copy.printed)):
@@ -117,12 +119,15 @@ def stop_copy(copy: Copy, timeout_s: float = 60) -> None:
         except subprocess.TimeoutExpired:
             copy.process.kill()
             copy.process.wait()
+    if copy.reader is not None:
+        copy.reader.join(10)
 
 
 def _read(copy: Copy) -> None:
     assert copy.process is not None and copy.process.stdout is not None
-    for line in copy.process.stdout:
-        copy.printed.append(line)
+    with copy.process.stdout as lines:
+        for line in lines:
+            copy.printed.append(line)
 
 
 @pytest.fixture(scope="session")

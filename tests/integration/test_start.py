@@ -90,6 +90,7 @@ def test_a_copy_whose_command_is_killed_is_replaced_by_the_next(server: Copy) ->
             assert not psutil.pid_exists(orphan) or psutil.Process(orphan).status() == psutil.STATUS_ZOMBIE
         finally:
             stop_copy(second)
+            stop_copy(killed)
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -49,10 +51,15 @@ def live(store: Store) -> Iterator[Version]:
 
 
 def publish_copy(store: Store, live: Version, name: str, harm: Callable[[Path], None] | None = None) -> str:
-    """Publish the live version's folder once more, under another name, perhaps harmed, and move the pointer to it."""
+    """Publish the live version's folder once more, under a new name, perhaps harmed, and move the pointer to it."""
+    name = f"{name}-{uuid.uuid4().hex[:8]}"
     source = Path(live.url)
     target = source.with_name(name)
     shutil.copytree(source, target)
+    # Another manifest makes it another bundle: the node's cache knows bundles by their manifest.
+    manifest = json.loads((target / MANIFEST).read_text())
+    manifest["meta"] = {"copy": name}
+    (target / MANIFEST).write_text(json.dumps(manifest))
     if harm is not None:
         harm(target)
     store.registry.publish(Version(NAME, name, str(target), time.time_ns() // 1_000_000))
@@ -112,9 +119,9 @@ def test_twenty_swaps_under_load_fail_no_request(api: httpx.Client, server: Copy
 
 
 def publish_and_wait(api: httpx.Client, store: Store, live: Version, name: str) -> str:
-    publish_copy(store, live, name)
-    wait_for_version(api, name)
-    return name
+    published = publish_copy(store, live, name)
+    wait_for_version(api, published)
+    return published
 
 
 def _flip_a_byte(folder: Path) -> None:
