@@ -20,6 +20,7 @@ import orjson
 
 from cluster.catalogue import Catalogue, yielding
 from cluster.errors import InputError
+from cluster.fields import opaque_id
 from cluster.filters import Predicate, parse_filter
 from cluster.messages import Item, User
 from cluster.store import Store
@@ -159,9 +160,10 @@ def _read_cursor(cursor: str | None, scored: bool) -> tuple[int, str] | None:
         return None
     try:
         rank, last_id = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (ValueError, TypeError):
-        rank, last_id = None, None
-    if type(rank) is not int or not isinstance(last_id, str) or (rank != 0) != scored:
+        opaque_id(last_id, "cursor")
+    except (ValueError, TypeError, InputError):
+        rank = None
+    if type(rank) is not int or (rank != 0) != scored:
         raise InputError(
             "is not a cursor of this list; pass `next_cursor` of the page before, all else alike", "cursor"
         )

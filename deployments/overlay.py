@@ -65,7 +65,7 @@ class Overlay:
 
     async def start(self) -> None:
         """Make it once, so that the first list is right, then keep up."""
-        await self.refresh()
+        await self._refresh_safely()
         self._task = asyncio.create_task(self._follow(), name="overlay")
 
     async def stop(self) -> None:
@@ -129,14 +129,19 @@ class Overlay:
     async def _follow(self) -> None:
         while True:
             began = time.monotonic()
-            try:
-                made = await self.refresh()
-            except Exception:  # what serves goes on serving
-                log.exception("the catalogue's changes cannot be laid over the version")
+            made = await self._refresh_safely()
+            if made is None:
                 await asyncio.sleep(RETRY_S)
-                continue
-            rest_s = min(MAX_REST_S, REST * (time.monotonic() - began)) if made else 0.0
-            await asyncio.sleep(max(LOOK_S, rest_s))
+            else:
+                await asyncio.sleep(max(LOOK_S, min(MAX_REST_S, REST * (time.monotonic() - began)) if made else 0.0))
+
+    async def _refresh_safely(self) -> bool | None:
+        """`refresh`; None when it failed, and what serves goes on serving."""
+        try:
+            return await self.refresh()
+        except Exception:
+            log.exception("the catalogue's changes cannot be laid over the live version")
+            return None
 
 
 def _content(item: Item) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from cluster.errors import UnavailableError
-from cluster.fields import format_time
+from cluster.fields import format_time, opaque_id
 from cluster.store import Operation
 from deployments.schemas import OperationResponse
 from deployments.services import Services, services_of
@@ -49,7 +49,7 @@ async def metrics() -> Response:
 @router.get("/v1/operations/{operation_id}", response_model=OperationResponse)
 async def operation(operation_id: str, services: Annotated[Services, Depends(services_of)]) -> Response:
     """How an operation stands: `running`, or `done` with what it did."""
-    record = operation_record(await services.operations.get(operation_id))
+    record = operation_record(await services.operations.get(opaque_id(operation_id, "operation_id")))
     return Response(orjson.dumps(record), media_type="application/json")
 
 

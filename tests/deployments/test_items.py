@@ -206,6 +206,9 @@ class TestPages:
             ({"q": "!!"}, "q"),
             ({"cursor": "nonsense"}, "cursor"),
             ({"cursor": "WzEsImEiXQ", "limit": "5"}, "cursor"),  # [1,"a"]: a cursor of a text query
+            ({"cursor": "WzAsImFcdTAwMDBiIl0"}, "cursor"),  # [0,"a\u0000b"]
+            ({"cursor": "WzAsN10"}, "cursor"),  # [0,7]
+            ({"cursor": "é"}, "cursor"),
             ({"limit": "0"}, "limit"),
             ({"limit": "1001"}, "limit"),
         ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -108,6 +109,25 @@ async def test_changes_that_are_forgotten_are_looked_for_everywhere(
     assert world.catalogue.changed_since("default", 0) is None
     await world.overlay.refresh()
     assert "new" in world.ids()
+
+
+async def test_a_version_that_cannot_take_the_news_leaves_the_old_one_serving(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.catalogue.refresh()
+    await world.overlay.start()
+    broken = Ranker(make_model("v2"), "v2")
+    monkeypatch.setattr(broken, "with_items", None)
+    world.live = ("v2", broken)
+    await asyncio.sleep(0.2)
+    assert world.overlay.current is not None and world.overlay.current[0] == "v1"
+    world.live = ("v3", Ranker(make_model("v3"), "v3"))
+    await asyncio.sleep(module.RETRY_S + 0.3)
+    assert world.overlay.current[0] == "v3"
+    other = Overlay(world.catalogue, "default", lambda: ("v2", broken))
+    await other.start()
+    assert other.current is None
+    await other.stop()
 
 
 async def test_before_a_version_there_is_none(world: World) -> None:

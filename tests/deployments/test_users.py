@@ -128,6 +128,7 @@ class TestErasure:
         answer = await client.post("/v1/recommendations", json={"user_id": TRACE, "n": 500})
         assert {f"loud/{n}" for n in range(20)} - {entry["item_id"] for entry in answer.json()["items"]} == {"loud/1"}
         assert (await client.get("/v1/operations/none")).status_code == 404
+        assert (await client.get("/v1/operations/a%00b")).status_code == 422
         assert (await client.delete("/v1/users/")).status_code == 422
 
     async def test_an_operation_survives_whoever_began_it(self, settings: Settings, shard: Shard) -> None:
