@@ -16,7 +16,7 @@ from typing import Any
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
-from cluster.errors import EngineError, OverloadError, TailorbirdError, UnavailableError
+from cluster.errors import EngineError, InputError, OverloadError, TailorbirdError, UnavailableError
 from cluster.messages import EngineInfo, TextDone, TextPiece, WriteTask
 from generation import prompts, templates
 from generation.facts import facts_of_task
@@ -43,6 +43,7 @@ class WriterClient:
         """Checked clauses, then exactly one `TextDone`.
 
         Raises:
+            InputError: before the first piece: the task cannot be done, e.g. its dialogue is longer than the context.
             OverloadError: before the first piece: every writer's queue is full.
             UnavailableError: after the first piece: the writer was lost in the middle of the text.
         """
@@ -55,16 +56,16 @@ class WriterClient:
                         started = True
                         yield frame
                 return
-            except OverloadError:
-                raise
-            except RayTaskError as error:
-                cause = error.as_instanceof_cause()
-                if isinstance(cause, OverloadError):
-                    raise OverloadError(cause.message, cause.retry_after_s) from None
+            except RayTaskError as error:  # first: Ray's is one of the cause's class too, with a traceback as its text
+                cause = error.cause
+                if isinstance(cause, InputError | OverloadError) and not started:
+                    raise cause from None
                 if started:
                     raise UnavailableError("the writer failed in the middle of the text") from error
                 log.error("the writer failed: %s", cause)
                 break
+            except (InputError, OverloadError):
+                raise
             except (RayActorError, RayServeException, RayError, EngineError, TimeoutError) as error:
                 if started:
                     raise UnavailableError("the writer was lost in the middle of the text") from error

@@ -1,0 +1,49 @@
+"""What the client of the writers makes of their errors. Errors are wrapped as Ray wraps what crosses its processes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+
+import pytest
+from ray.exceptions import RayTaskError
+
+from cluster.errors import InputError, OverloadError, TailorbirdError, UnavailableError
+from cluster.messages import Item, TextDone, TextPiece, WriteTask
+from deployments.writing import WriterClient
+
+TASK = WriteTask("pitch", (Item("1", title="Babe"),), deadline_s=0.2)
+
+
+def client(error: Exception, pieces: int = 0) -> WriterClient:
+    """The client of a writer that fails after so many pieces."""
+
+    async def write(task: WriteTask) -> AsyncIterator[TextPiece]:
+        for _ in range(pieces):
+            yield TextPiece("Babe")
+        raise error
+
+    method = SimpleNamespace(remote=write)
+    return WriterClient(SimpleNamespace(options=lambda **_: SimpleNamespace(write=method)))
+
+
+def wrapped(cause: Exception) -> RayTaskError:
+    return RayTaskError("write", "traceback", cause)
+
+
+@pytest.mark.parametrize("wrap", [wrapped, lambda cause: cause, lambda cause: wrapped(cause).as_instanceof_cause()])
+@pytest.mark.parametrize("cause", [InputError("is too long", "messages"), OverloadError("full", 3.0)])
+async def test_what_the_request_has_to_answer_for_is_raised(wrap: object, cause: TailorbirdError) -> None:
+    with pytest.raises(type(cause)) as raised:
+        _ = [frame async for frame in client(wrap(cause)).write(TASK)]  # type: ignore[operator]
+    assert str(raised.value) == str(cause)
+
+
+async def test_what_it_has_not_ends_in_the_template() -> None:
+    frames = [frame async for frame in client(wrapped(ValueError("secret"))).write(TASK)]
+    assert isinstance(frames[-1], TextDone) and frames[-1].source == "template" and "Babe" in frames[-1].text
+
+
+async def test_in_the_middle_of_a_text_the_stream_ends_with_an_error() -> None:
+    with pytest.raises(UnavailableError):
+        _ = [frame async for frame in client(wrapped(InputError("late")), pieces=1).write(TASK)]
