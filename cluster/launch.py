@@ -128,7 +128,7 @@ def attach_ray(settings: Settings) -> None:
         os.environ["RAY_AUTH_TOKEN_PATH"] = info.token_path
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         if was_imported:
-            from ray._raylet import Config
+            from ray._raylet import Config  # type: ignore[attr-defined]
 
             Config.initialize("")
     import ray

@@ -75,7 +75,8 @@ def _deployment(
     cls: type, min_replicas: int, max_replicas: int, target: float, actor_options: dict[str, Any], **options: Any
 ) -> serve.Deployment:
     scaling = AutoscalingConfig(min_replicas=min_replicas, max_replicas=max_replicas, target_ongoing_requests=target)
-    deployment: serve.Deployment = serve.deployment(cls).options(
+    undecorated: serve.Deployment = serve.deployment(cls)  # type: ignore[assignment]
+    return undecorated.options(
         name=cls.__name__,
         autoscaling_config=scaling,
         ray_actor_options=actor_options,
@@ -83,7 +84,6 @@ def _deployment(
         health_check_timeout_s=_HEALTH_TIMEOUT_S,
         **options,
     )
-    return deployment
 
 
 __all__ = ["AppArgs", "build"]

@@ -36,7 +36,8 @@ class LiveVersion(Generic[Loaded]):
 
     Args:
         read_pointer: the version that the registry says is live, or None; blocking, called in a thread.
-        load: makes the thing that serves from a verified local folder and the version's name, and checks it; blocking, called in a thread.
+        load: makes the thing that serves from a verified local folder and the name of the version, and checks it;
+            blocking, called in a thread.
         cache_dir: where bundles of other places are kept on this node.
         poll_s: seconds between two looks at the pointer, give or take a fifth.
         metrics: where swaps and failures are counted.
