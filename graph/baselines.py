@@ -23,7 +23,8 @@ def item_knn(split: Split, neighbours: int, shrink: float, power: float) -> np.n
     gram = (matrix.T @ matrix).toarray().astype(np.float64)
     count = np.diag(gram).copy()
     np.fill_diagonal(gram, 0.0)
-    similar = gram / ((count[:, None] ** power) * (count[None, :] ** (1 - power)) + shrink)
+    chance = (count[:, None] ** power) * (count[None, :] ** (1 - power)) + shrink
+    similar = gram / np.maximum(chance, 1e-9)
     if neighbours < len(count):
         bound = -np.partition(-similar, neighbours, axis=0)[neighbours]
         similar[similar < bound[None, :]] = 0.0

@@ -13,6 +13,9 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
+FORGOTTEN = 0.01
+"""An event whose memory has faded below this is left out."""
+
 
 @dataclass(frozen=True, eq=False)
 class Sessions:
@@ -79,14 +82,19 @@ class Kernel:
         """(P,) the weight of each event of each session."""
         weight = sessions.strength
         if np.isfinite(self.memory):
-            weight = weight * np.exp(sessions.position / -self.memory).astype(np.float32)
+            faded = np.exp(sessions.position / -self.memory).astype(np.float32)
+            weight = weight * np.where(faded >= FORGOTTEN, faded, np.float32(0.0))
         total = np.bincount(sessions.query, weights=np.abs(weight), minlength=len(sessions))
         return (weight / np.maximum(total, 1e-9)[sessions.query] ** self.power).astype(np.float32)
 
     def spread(self, sessions: Sessions, weights: np.ndarray) -> sp.csr_matrix:
         """The weights as a matrix (Q, N)."""
         shape = (len(sessions), self.items)
-        return sp.csr_matrix((weights, sessions.item, sessions.offsets), shape=shape)
+        if not np.isfinite(self.memory):
+            return sp.csr_matrix((weights, sessions.item, sessions.offsets), shape=shape)
+        kept = weights != 0
+        ends = np.concatenate(([0], np.cumsum(kept)))[sessions.offsets]
+        return sp.csr_matrix((weights[kept], sessions.item[kept], ends), shape=shape)
 
     def vectors(self, sessions: Sessions, weights: np.ndarray) -> np.ndarray:
         """(Q, d): the sessions' vectors, of a source that has factors."""

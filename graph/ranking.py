@@ -25,10 +25,12 @@ FILTERS = 16
 """Sets of allowed items whose numbers are kept."""
 BATCH = 64
 """Queries that are scored at once at most, which bounds memory."""
+STRENGTHS = 10_000
+"""Strengths of events that are remembered by type and value."""
 
 
 class Ranker:
-    """One version of the model, ready to rank. Immutable and safe to share between threads.
+    """One version of the model, ready to rank. Safe to share between threads; nothing but a memo changes.
 
     Args:
         model: the arrays. version: its name, carried in every list.
@@ -42,6 +44,7 @@ class Ranker:
         self._retriever = retriever
         self._log_popularity = np.log1p(model.popularity).astype(np.float32)
         self._tie = (model.jitter * JITTER).astype(np.float32)
+        self._strengths: dict[tuple[str, float | None], float] = {}
         self._overlay = frozenset[str]()
         self._barred = np.empty(0, dtype=np.int64)
         self._filters: dict[frozenset[str], np.ndarray] = {}
@@ -139,13 +142,17 @@ class Ranker:
             raise BundleError(f"version {self.version} ranks nothing")
 
     def _events(self, view: SessionView) -> tuple[np.ndarray, np.ndarray]:
-        number, weigh = self._number, self.model.weights.one
+        number, known = self._number, self._strengths
         total: dict[int, float] = {}
         for item_id, type_, value in zip(view.items, view.types, view.values, strict=True):
             item = number.get(item_id)
             if item is None:
                 continue
-            strength = weigh(type_, value)
+            strength = known.get((type_, value))
+            if strength is None:
+                if len(known) >= STRENGTHS:
+                    known.clear()
+                strength = known[type_, value] = self.model.weights.one(type_, value)
             if strength:
                 # Taken out and put in again, so that an item stands where it was met last.
                 total[item] = total.pop(item, 0.0) + strength
