@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import Request
@@ -15,6 +16,7 @@ from cluster.keys import api_key
 from cluster.sessions import SessionPool
 from cluster.store import Store
 from cluster.telemetry import HttpMetrics, configure_logging
+from deployments.content_cache import CachedWriter
 from deployments.housekeeping import Housekeeper
 from deployments.operations import Operations
 from deployments.recommendation_log import RecommendationLog
@@ -37,10 +39,16 @@ class Services:
         writer: handle of the deployment `Writer`.
         recommender: handle of the deployment `Recommender`, or None to rank in this process.
         pool: the session pool; default: the one in Ray.
+        caches: the shards of the content cache; default: those in Ray.
     """
 
     def __init__(
-        self, settings: Settings, writer: Any, recommender: Any | None, pool: SessionPool | None = None
+        self,
+        settings: Settings,
+        writer: Any,
+        recommender: Any | None,
+        pool: SessionPool | None = None,
+        caches: Sequence[Any] | None = None,
     ) -> None:
         configure_logging(settings.log_level)
         self.settings = settings
@@ -49,7 +57,8 @@ class Services:
         self.identity = Identity(secret.get_secret_value() if secret else None)
         self.metrics = HttpMetrics()
         self.pool = SessionPool(settings) if pool is None else pool
-        self.writer = WriterClient(writer)
+        self.writer = CachedWriter(WriterClient(writer), settings)
+        self._caches = caches
         self._recommender_handle = recommender
         self._local: Recommender | None = None
         self.store: Store
@@ -68,6 +77,7 @@ class Services:
         self.store = await asyncio.to_thread(Store.open, settings, readonly=True)
         self.catalogue = Catalogue(self.store, poll_s=settings.store.feed_poll_s)
         await self.catalogue.start()
+        await self.writer.start(self._caches)
         self.retriever = ChatRetriever(self.catalogue, settings.tenant)
         ranking: Ranking
         if self._recommender_handle is None:
@@ -99,6 +109,7 @@ class Services:
         await self.log.stop()
         if self._local is not None:
             await self._local.stop()
+        await self.writer.stop()
         await self.catalogue.stop()
         await self.pool.stop()
         await asyncio.to_thread(self.store.close)

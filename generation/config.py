@@ -50,6 +50,10 @@ class GenerationConfig(BaseModel):
     """Languages that the model writes well enough; texts in others are the templates'."""
     max_chars: int = Field(default=600, ge=40)
     """Longest text of any kind but chat; each kind has a tighter limit of its own."""
+    cache_bytes: int = Field(default=64 << 20, ge=0)
+    """Memory for texts that can be served again, in all shards of the content cache together. 0 turns it off."""
+    cache_shards: int = Field(default=1, ge=1, le=256)
+    """Actors that share the content cache, by item."""
     trust_remote_code: bool = False
     """Whether code that a Hugging Face repository carries may run. Leave it off for models that you do not know."""
 

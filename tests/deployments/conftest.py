@@ -16,6 +16,7 @@ from cluster.config import Settings
 from cluster.sessions.pool import SessionPool
 from cluster.sessions.shard import Shard
 from cluster.store import Store
+from deployments.content_cache import CacheShard
 from deployments.http_app import create_app
 from deployments.services import Services
 from tests.deployments.small_world import ITEMS, publish
@@ -38,7 +39,7 @@ class LocalShard(Shard):
 async def running_app(settings: Settings, shard: Shard) -> AsyncIterator[tuple[httpx.AsyncClient, Services]]:
     """One ingress replica in front of a shard. Several may share one."""
     no_writer = SimpleNamespace(options=lambda **_: None)
-    services = Services(settings, no_writer, None, SessionPool(settings, [shard]))
+    services = Services(settings, no_writer, None, SessionPool(settings, [shard]), [CacheShard(1 << 20)])
     await services.start()
     try:
         transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
