@@ -59,8 +59,8 @@ class EncoderConfig(Group):
     """Greatest share of a person's events that make the user vector in training."""
     max_logits: int = Field(default=8192, ge=64)
     """With more items than this the softmax runs over the batch's items and sampled others instead of all items."""
-    threads: int = Field(default=2, ge=1)
-    """CPU threads of training."""
+    threads: int = Field(default=1, ge=1)
+    """CPU threads of training. On small data one is fastest beside a server: two wait for each other, spinning."""
 
 
 class ItemItemConfig(Group):
