@@ -46,13 +46,20 @@ class Coalescer(Generic[Given, Answer]):
         self._max_queue = max_queue
         self._free = in_flight
         self._queue: deque[tuple[Given, asyncio.Future[Answer]]] = deque()
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: dict[asyncio.Task[None], float] = {}
         self._scheduled = False
 
     @property
     def waiting(self) -> int:
         """Entries that wait for a place."""
         return len(self._queue)
+
+    @property
+    def stuck_s(self) -> float:
+        """For how long no call has come back although all that may be are out; 0 while one more may leave."""
+        if self._free or not self._calls:
+            return 0.0
+        return asyncio.get_running_loop().time() - max(self._calls.values())
 
     async def submit(self, given: Given, timeout_s: float) -> Answer:
         """The answer to one entry.
@@ -96,8 +103,8 @@ class Coalescer(Generic[Given, Answer]):
                 return
             self._free -= 1
             call = asyncio.create_task(self._call(batch))
-            self._calls.add(call)
-            call.add_done_callback(self._calls.discard)
+            self._calls[call] = asyncio.get_running_loop().time()
+            call.add_done_callback(self._calls.pop)
 
     def _take(self) -> list[tuple[Given, asyncio.Future[Answer]]]:
         batch: list[tuple[Given, asyncio.Future[Answer]]] = []

@@ -107,8 +107,12 @@ class SessionsConfig(Section):
     """Requests that travel in one actor call at most."""
     max_queue: int = Field(default=4096, ge=1)
     """Requests that may wait for one shard in one process; more are answered 429."""
-    timeout_s: float = Field(default=5.0, gt=0)
-    """Deadline of one call to a shard when the request has none."""
+    timeout_s: float = Field(default=10.0, gt=0)
+    """How long an event may take to be stored: longer than a shard needs to come back, so that a loss costs nothing."""
+    view_timeout_s: float = Field(default=0.5, gt=0)
+    """How long a list waits for the session; then it is made without it, marked `degraded`."""
+    commit_retry_s: float = Field(default=8.0, ge=0)
+    """How long a commit is tried again while the database cannot be reached (a restart, a failover)."""
     num_cpus: float = Field(default=0.1, ge=0)
     """CPU that one shard reserves in Ray."""
 

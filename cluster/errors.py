@@ -57,5 +57,9 @@ class UnavailableError(TailorbirdError):
     """A part that is needed cannot be reached now."""
 
 
+class FullError(UnavailableError):
+    """There is no room to store anything; trying again soon is of no use."""
+
+
 class EngineError(TailorbirdError):
     """A text engine failed, or cannot be made as asked."""

@@ -37,7 +37,7 @@ async def stored_view_of(
         view = SessionView(None, tenant=tenant)
     else:
         try:
-            view = await services.pool.view(tenant, stored, timeout_s)
+            view = await services.pool.view(tenant, stored, min(timeout_s, services.settings.sessions.view_timeout_s))
         except (DeadlineError, OverloadError, UnavailableError):
             view = SessionView(stored, tenant=tenant, degraded=True)
     if not session:

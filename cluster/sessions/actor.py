@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from typing import Any
 
 from cluster.config import Settings
 from cluster.sessions.memory import PackedView
-from cluster.sessions.names import NAMESPACE, shard_name
+from cluster.sessions.names import NAMESPACE, is_shard, shard_name
 from cluster.sessions.shard import Shard
 from cluster.store.events import EventRow
 
@@ -50,6 +51,20 @@ class SessionShard:
         if self._started is None or (self._started.done() and self._started.exception() is not None):
             self._started = asyncio.create_task(self._shard.start())
         await asyncio.shield(self._started)
+
+
+def end_surplus(settings: Settings) -> list[str]:
+    """End the shards beyond those that the settings name: what an earlier, larger pool has left. Their names."""
+    import ray
+    from ray.util import list_named_actors
+
+    wanted = {shard_name(index) for index in range(settings.sessions.shards)}
+    there = {entry["name"] for entry in list_named_actors(all_namespaces=True) if entry["namespace"] == NAMESPACE}
+    surplus = sorted(name for name in there - wanted if is_shard(name))
+    for name in surplus:
+        with contextlib.suppress(ValueError):  # another process was faster
+            ray.kill(ray.get_actor(name, namespace=NAMESPACE), no_restart=True)
+    return surplus
 
 
 def shard_actors(settings: Settings) -> list[Any]:

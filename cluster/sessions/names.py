@@ -5,11 +5,17 @@ from __future__ import annotations
 from cluster.store.retention import user_digest
 
 NAMESPACE = "tailorbird"
+_PREFIX = "session-shard-"
 
 
 def shard_name(index: int) -> str:
     """The name of an actor in Ray."""
-    return f"session-shard-{index}"
+    return f"{_PREFIX}{index}"
+
+
+def is_shard(name: str) -> bool:
+    """Whether an actor of the namespace is a shard, of whatever pool."""
+    return name.startswith(_PREFIX)
 
 
 def owner(tenant: str, user_id: str, shards: int) -> int:

@@ -6,6 +6,7 @@ Appends and views travel apart, so that a view never waits behind a commit.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from cluster.sessions.memory import PackedView
 from cluster.sessions.names import owner
 from cluster.store.events import EventRow, to_row
 
+log = logging.getLogger("tailorbird.sessions")
+
 NOT_SEEN = frozenset({"impression"})
 """Event types that do not make an item one that the person has seen: being shown is not meeting. All others do, a
 dislike above all, whatever they weigh."""
@@ -24,6 +27,8 @@ dislike above all, whatever they weigh."""
 CALLS_IN_FLIGHT = 2
 """Per shard and direction: one in work, one on its way. More only make the lists shorter."""
 START_TIMEOUT_S = 180.0
+RETIRE_AFTER_S = 60.0
+"""A pool ends the shards of a larger one before it after this time: requests that began there are done by then."""
 
 
 class SessionPool:
@@ -39,6 +44,7 @@ class SessionPool:
         self._shards = list(shards or [])
         self._appends: list[Coalescer[list[EventRow], list[bool]]] = []
         self._views: list[Coalescer[tuple[str, str], PackedView]] = []
+        self._retiring: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start or find the shards, and wait until they have opened (and migrated) the store.
@@ -50,6 +56,7 @@ class SessionPool:
             from cluster.sessions.actor import shard_actors
 
             self._shards = await asyncio.to_thread(shard_actors, self._settings)
+            self._retiring = asyncio.create_task(self._retire(), name="retire-shards")
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await asyncio.gather(*(_answer(shard.ready) for shard in self._shards))
@@ -67,6 +74,8 @@ class SessionPool:
 
     async def stop(self) -> None:
         """Let go of what is in flight. The shards go on."""
+        if self._retiring is not None:
+            self._retiring.cancel()
         await asyncio.gather(*(lane.close() for lane in self._appends), *(lane.close() for lane in self._views))
 
     async def append(self, tenant: str, events: list[Event], timeout_s: float | None = None) -> list[bool]:
@@ -112,8 +121,11 @@ class SessionPool:
             OverloadError, DeadlineError, UnavailableError: not in time; the caller can go on with an empty view that
                 is marked `degraded`.
         """
-        timeout_s = self._settings.sessions.timeout_s if timeout_s is None else timeout_s
+        timeout_s = self._settings.sessions.view_timeout_s if timeout_s is None else timeout_s
         lane = self._views[owner(tenant, user_id, len(self._shards))]
+        if lane.stuck_s > timeout_s:
+            # The shard is away. Waiting would tell nothing new, and fill the server with requests that wait.
+            raise UnavailableError(f"a session shard has not answered for {lane.stuck_s:.1f} s")
         return make_view(tenant, user_id, await lane.submit((tenant, user_id), timeout_s))
 
     async def stats(self, timeout_s: float = 2.0) -> list[dict[str, int | float] | None]:
@@ -140,6 +152,14 @@ class SessionPool:
                 return await _answer(self._shards[0].write, part, method, args)
         except TimeoutError:
             raise DeadlineError(f"{part}.{method} was not done within {timeout_s:g} s") from None
+
+    async def _retire(self) -> None:
+        await asyncio.sleep(RETIRE_AFTER_S)
+        from cluster.sessions.actor import end_surplus
+
+        ended = await asyncio.to_thread(end_surplus, self._settings)
+        if ended:
+            log.info("ended what a larger pool had left: %s", ", ".join(ended))
 
 
 def make_view(tenant: str, user_id: str | None, packed: PackedView) -> SessionView:

@@ -26,7 +26,7 @@ from functools import partial
 from typing import Any
 
 from cluster.config import Settings
-from cluster.errors import UnavailableError
+from cluster.errors import FullError, UnavailableError
 from cluster.sessions.memory import PackedView, SessionMemory
 from cluster.store import Store
 from cluster.store.events import EventRow, SessionRow
@@ -38,6 +38,7 @@ Append = tuple[list[EventRow], asyncio.Future[list[int]]]
 
 TAIL_ROWS = 5_000
 MAX_COMMIT_ROWS = 4_096
+RETRY_PAUSE_S = 0.2
 LOCK_WAIT_S = 120.0
 """How long a shard that starts waits for the right to write: a job may hold it for the rest of its work."""
 
@@ -173,14 +174,31 @@ class Shard:
 
     async def _commit_group(self, group: list[Append]) -> None:
         rows = [row for waiting, _ in group for row in waiting]
-        append = self._opened().events.append_rows
-        seqs = await asyncio.get_running_loop().run_in_executor(self._writer, append, rows)
+        seqs = await self._append(rows)
         self._apply(rows, seqs)
         start = 0
         for waiting, future in group:
             if not future.done():
                 future.set_result(seqs[start : start + len(waiting)])
             start += len(waiting)
+
+    async def _append(self, rows: list[EventRow]) -> list[int]:
+        """One transaction, tried again while the database is away: every event has an id, so none is stored twice.
+
+        One that was stored by a try whose answer got lost comes back as a duplicate; the tail brings it to the session.
+        """
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + self._settings.sessions.commit_retry_s
+        while True:
+            try:
+                return await loop.run_in_executor(self._writer, self._opened().events.append_rows, rows)
+            except FullError:
+                raise
+            except UnavailableError as error:
+                if loop.time() + RETRY_PAUSE_S >= give_up:
+                    raise
+                log.warning("a commit is tried again: %s", error)
+            await asyncio.sleep(RETRY_PAUSE_S)
 
     def _take(self) -> list[Append]:
         count = size = 0

@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, Timeout
 from sqlalchemy.pool import QueuePool
 
 from cluster.config import Settings
-from cluster.errors import ConfigError, UnavailableError
+from cluster.errors import ConfigError, FullError, UnavailableError
 from cluster.store.lock import WriterLock
 
 Gateway = Callable[[str, str, tuple[Any, ...]], Any]
@@ -34,6 +34,8 @@ SQLITE_CACHE_KIB = 65_536
 # Advisory locks are numbers that a database's users agree on; these are "tailorbi" and "tailorbj" in ASCII.
 EVENT_ORDER_LOCK = 0x7461696C6F726269
 MIGRATION_LOCK = 0x7461696C6F72626A
+DISK_FULL = "53100"
+"""What PostgreSQL calls it."""
 
 
 class Database:
@@ -182,6 +184,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError) as error:
+        _raise_if_full(error.orig)
         raise UnavailableError(f"the database does not answer: {error.orig}") from error
     except TimeoutError as error:
         raise UnavailableError("all connections to the database are in use") from error
@@ -190,4 +193,10 @@ def _translated() -> Iterator[None]:
             raise UnavailableError(f"the database does not answer: {error.orig}") from error
         raise
     except sqlite3.OperationalError as error:  # from the driver itself, on the append path
+        _raise_if_full(error)
         raise UnavailableError(f"the database does not answer: {error}") from error
+
+
+def _raise_if_full(error: BaseException | None) -> None:
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or getattr(error, "sqlstate", None) == DISK_FULL:
+        raise FullError(f"the database's disk is full: {error}") from error

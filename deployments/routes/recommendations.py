@@ -70,6 +70,7 @@ async def latest(services: ServicesDep, n: ListLength = 10) -> Response:
 async def _recommend(request: RecommendRequest, services: Services) -> Response:
     settings = services.settings
     timeout_s = request.timeout_ms / 1000 if request.timeout_ms else settings.ingress.timeout_s
+    end_s = time.monotonic() + timeout_s
     stored = None if request.user_id is None else services.identity.stored(settings.tenant, request.user_id)
     before: tuple[str, ...] = ()
     if request.recommendation_id is not None:
@@ -77,8 +78,9 @@ async def _recommend(request: RecommendRequest, services: Services) -> Response:
         if stored is not None and shown.user_id is not None and stored != shown.user_id:
             raise InputError("is a list of somebody else", "recommendation_id")
         stored, before = stored or shown.user_id, shown.items
-    view = await stored_view_of(services, stored, request.session, min(timeout_s, settings.sessions.timeout_s))
-    found = await services.recommender.rank(await query_of(services, request, view, before), timeout_s)
+    view = await stored_view_of(services, stored, request.session, timeout_s / 2)  # what is left is for the ranking
+    query = await query_of(services, request, view, before)
+    found = await services.recommender.rank(query, end_s - time.monotonic())
     return _response(services, found, view.degraded, request.include, stored, before)
 
 

@@ -1,0 +1,194 @@
+"""`python -m benchmarks.chaos`: parts are killed, locked, filled up and moved under load; one JSON line a scenario.
+
+The load is open-loop at half of what was measured just before (or `--rate`); see `chaos_load`. Each line says what was
+answered by code, what failed in the ten seconds from the blow, how long healing took, and, from an export afterwards,
+whether an acknowledged event is missing or stored twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psutil
+
+from benchmarks import chaos_blows as blows
+from benchmarks.chaos_copy import KEY, Copy, prepared_copy
+from benchmarks.chaos_load import EVENT_SHARE, LIST_LENGTH, Load, check_event, check_list, now_s, summary
+from benchmarks.load import closed_loop, request_bytes
+from cluster.config import SessionsConfig
+
+BEFORE_S = 3.0
+PEAK_S = 3.0
+PEAK_CONNECTIONS = 32
+EVENT_DEADLINE_S = SessionsConfig().timeout_s
+
+Line = dict[str, Any]
+Blow = Callable[[Copy], Line]
+"""Does the damage, returns when it is done or undone, with what there is to say about it."""
+
+
+def peak(port: int, seconds: float = PEAK_S) -> float:
+    """Requests per second of the same mix that a closed loop gets through."""
+
+    def requests() -> Iterator[bytes]:
+        number = 0
+        while True:
+            number += 1
+            user = str(random.randint(1, 900))
+            if number % EVENT_SHARE == 0:
+                body: Line = {"user_id": f"peak-{user}", "item_id": str(random.randint(1, 1600)), "type": "click"}
+                yield request_bytes("POST", "/v1/events", orjson.dumps(body), KEY)
+            else:
+                body = {"user_id": user, "n": LIST_LENGTH}
+                yield request_bytes("POST", "/v1/recommendations", orjson.dumps(body), KEY)
+
+    def check(status: int, body: bytes) -> bool:
+        return not (check_event if status == 202 else check_list)(status, body)
+
+    return asyncio.run(closed_loop(port, requests(), PEAK_CONNECTIONS, seconds, check)).per_second
+
+
+def under_load(copy: Copy, blow: Blow, seconds: float, rate: float | None, final: Blow | None = None) -> Line:
+    """Measure the peak, load to half of it, strike, wait, and say what happened."""
+    measured = None if rate else peak(copy.port)
+    per_second = rate or max(20.0, (measured or 0) / 2)
+    with Load(copy.port, KEY, per_second, EVENT_DEADLINE_S) as load:
+        time.sleep(BEFORE_S)
+        struck = now_s()
+        said = blow(copy)
+        time.sleep(max(0.0, struck + seconds - now_s()))
+    said |= final(copy) if final else {}
+    line: Line = {"peak_per_s": measured and round(measured), "rate_per_s": round(per_second, 1)}
+    line["own_lag_s"] = round(load.lag_s, 2)
+    return line | summary(load.answers, struck) | said | lost(copy, load)
+
+
+def lost(copy: Copy, load: Load) -> Line:
+    """What the export says about the events that were acknowledged."""
+    stored = copy.exported()
+    return {
+        "acknowledged": len(load.acknowledged),
+        "missing": len(set(load.acknowledged) - set(stored)),
+        "duplicates": sum(count > 1 for count in stored.values()),
+    }
+
+
+def shard(seconds: float, rate: float | None) -> Line:
+    """The session shard, which writes the database, is killed."""
+    with prepared_copy() as copy:
+        return under_load(copy, lambda _: blows.kill_one(copy, "ray::SessionShard"), seconds, rate)
+
+
+def shards(seconds: float, rate: float | None) -> Line:
+    """Each of four shards on PostgreSQL is killed, one after the other."""
+    with ExitStack() as stack:
+        copy, _ = blows.on_postgres(stack, sessions__shards=4)
+        return under_load(copy, lambda _: blows.kill_each(copy, "ray::SessionShard", 2.5), seconds, rate)
+
+
+def ingress(seconds: float, rate: float | None) -> Line:
+    """One of two ingress replicas is killed."""
+    with prepared_copy(ingress__min_replicas=2, ingress__max_replicas=2) as copy:
+        return under_load(copy, lambda _: blows.kill_one(copy, "Replica:tailorbird:Ingress"), seconds, rate)
+
+
+def writer(seconds: float, rate: float | None) -> Line:
+    """The writer is killed in the middle of texts, beside the load."""
+    with prepared_copy(models=True) as copy, blows.Streams(copy, 2) as streams:
+        streams.wait_for_text()
+        return under_load(
+            copy, lambda _: blows.kill_one(copy, "Replica:tailorbird:Writer"), seconds, rate, lambda _: streams.finish()
+        )
+
+
+def locked(seconds: float, rate: float | None) -> Line:
+    """The SQLite database is locked for five seconds by another process."""
+    with prepared_copy() as copy:
+        return under_load(copy, lambda _: blows.lock_database(copy, 5.0), seconds, rate)
+
+
+def postgres(seconds: float, rate: float | None) -> Line:
+    """PostgreSQL is restarted."""
+    with ExitStack() as stack:
+        copy, server = blows.on_postgres(stack, sessions__shards=2)
+        return under_load(copy, lambda _: blows.restart_postgres(server), seconds, rate)
+
+
+def disk(seconds: float, rate: float | None) -> Line:
+    """The disk with the state directory is full for five seconds."""
+    with (
+        tempfile.TemporaryDirectory(prefix="ch", dir="/tmp") as folder,
+        blows.small_disk(Path(folder), 96) as mounted,
+        prepared_copy(mounted / "state") as copy,
+    ):
+        return under_load(copy, lambda _: blows.fill_disk(copy, mounted, 5.0), seconds, rate)
+
+
+def node(seconds: float, rate: float | None) -> Line:
+    """One of two Ray nodes dies, with shards and ingress replicas on it."""
+    with ExitStack() as stack:
+        copy, _ = blows.on_postgres(
+            stack, nodes=2, sessions__shards=4, ingress__min_replicas=2, ingress__max_replicas=2
+        )
+        return under_load(copy, lambda _: blows.kill_node(copy), seconds, rate)
+
+
+def everything(seconds: float, rate: float | None) -> Line:
+    """All processes are killed at once, and the copy is started again."""
+    with prepared_copy() as copy:
+        return under_load(copy, blows.kill_and_restart, seconds, rate)
+
+
+def resize(seconds: float, rate: float | None) -> Line:
+    """Shards are resized from 4 to 7 and back, while serving."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ch", dir="/tmp")))
+        config = blows.shards_file(folder, 4)  # a file, because the environment would win over the next one
+        copy, _ = blows.on_postgres(stack, config=config, ingress__min_replicas=2, ingress__max_replicas=2)
+        return under_load(copy, lambda _: blows.resize(copy, (7, 4)), seconds, rate)
+
+
+def soak(seconds: float, rate: float | None) -> Line:
+    """Half load for long: the slopes of memory and of the 99th percentile."""
+    with prepared_copy() as copy:
+        return under_load(copy, lambda _: blows.watch(copy, seconds), seconds, rate)
+
+
+SCENARIOS = {
+    scenario.__name__: scenario
+    for scenario in (shard, shards, ingress, writer, locked, postgres, disk, node, everything, resize)
+}
+
+
+def main() -> int:
+    """Run the scenarios that were asked for; 1 when one lost or doubled an event."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", choices=[*SCENARIOS, "soak"], help="may be repeated; default: all")
+    parser.add_argument("--seconds", type=float, default=15.0, help="of load after the blow")
+    parser.add_argument("--soak", type=float, default=600.0, metavar="SECONDS")
+    parser.add_argument("--rate", type=float, help="requests per second, instead of half of the measured peak")
+    options = parser.parse_args()
+    bad = 0
+    for name in options.only or [*SCENARIOS, "soak"]:
+        scenario = soak if name == "soak" else SCENARIOS[name]
+        began = time.monotonic()
+        line = {"scenario": name} | scenario(options.soak if name == "soak" else options.seconds, options.rate)
+        line |= {"took_s": round(time.monotonic() - began, 1), "machine_load": round(psutil.getloadavg()[0], 1)}
+        print(json.dumps(line), flush=True)
+        bad += bool(line["missing"] or line["duplicates"])
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

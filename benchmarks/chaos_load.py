@@ -1,0 +1,265 @@
+"""Constant open-loop load that checks what comes back: four lists to one event, due at fixed times whatever happens.
+
+Every answer's status and body are checked, counted by code and kept with the time at which it was due, so that what a
+failure did can be told afterwards. A request that finds no idle connection opens one: nothing waits in this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+import uuid
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+
+from benchmarks.load import request_bytes
+
+EVENT_SHARE = 5
+"""One request of so many is an event."""
+LIST_LENGTH = 10
+LIST_DEADLINE_S = 3.0
+"""Sent along as `timeout_ms`."""
+GIVE_UP_S = 5.0
+"""A request that is not answered so long after its deadline is given up, and counted as `no answer`."""
+WINDOW_S = 10.0
+GOOD = frozenset({"event 202", "list 200", "list 200 degraded"})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One request: when it was due (monotonic seconds), how long after that it was answered, and with what."""
+
+    due_s: float
+    took_s: float
+    code: str
+    deadline_s: float
+
+    @property
+    def is_good(self) -> bool:
+        """Whether status and body were as they should be; a list without the session counts as good."""
+        return self.code in GOOD
+
+
+class _Connection(asyncio.Protocol):
+    """One request at a time. Unlike `load`'s it also reads an answer that ends with the connection, as proxies send."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._waiter: asyncio.Future[tuple[int, bytes]] | None = None
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        head = self._buffer[:end].lower()
+        at = head.find(b"content-length:")
+        length = 0 if at < 0 else int(head[at + 15 :].split(b"\r\n", 1)[0])
+        if at < 0 or len(self._buffer) < end + 4 + length:
+            return
+        self._answer(self._buffer[end + 4 : end + 4 + length])
+        if b"connection: close" in head:
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        if self._waiter is None or self._waiter.done():
+            return
+        head, end, body = self._buffer.partition(b"\r\n\r\n")
+        if end and b"content-length:" not in head.lower():
+            self._answer(body)
+        else:
+            self._waiter.set_exception(exc or ConnectionError("closed by the server"))
+
+    async def send(self, request: bytes) -> tuple[int, bytes]:
+        assert self.transport is not None
+        self._buffer = b""
+        self._waiter = asyncio.get_running_loop().create_future()
+        self.transport.write(request)
+        return await self._waiter
+
+    def close(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+            self.transport = None
+
+    def _answer(self, body: bytes) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result((int(self._buffer[9:12]), body))
+
+
+class Load:
+    """The load; a context manager around what is done to the server meanwhile. Runs in a thread of its own.
+
+    Args:
+        port: of the server, on this machine.
+        key: the API key.
+        per_second: requests that are due in a second.
+        event_deadline_s: how long the server may take to store an event.
+    """
+
+    def __init__(self, port: int, key: str, per_second: float, event_deadline_s: float, users: int = 300) -> None:
+        self.answers: list[Answer] = []
+        self.acknowledged: list[str] = []
+        self.per_second = per_second
+        self.lag_s = 0.0
+        """How late this process itself was at worst in sending: a crowded machine, not the server."""
+        self._port, self._key = port, key
+        self._event_deadline_s = event_deadline_s
+        self._users = [f"load-{number}" for number in range(users)] + [str(number) for number in range(1, 900)]
+        self._idle: list[_Connection] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load")
+
+    def __enter__(self) -> Load:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        start, number = loop.time(), 0
+        tasks: set[asyncio.Task[None]] = set()
+        while not self._stop.is_set():
+            while (due := start + number / self.per_second) <= (now := loop.time()):
+                self.lag_s = max(self.lag_s, now - due)
+                task = asyncio.create_task(self._one(due, number))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+                number += 1
+            await asyncio.sleep(max(0.0005, due - loop.time()))
+        await asyncio.gather(*tasks)
+        for connection in self._idle:
+            connection.close()
+
+    async def _one(self, due: float, number: int) -> None:
+        user = random.choice(self._users)
+        if is_event := number % EVENT_SHARE == 0:
+            event_id = uuid.uuid4().hex
+            body: dict[str, Any] = {
+                "event_id": event_id,
+                "user_id": user,
+                "item_id": str(random.randint(1, 1600)),
+                "type": "click",
+            }
+            path, deadline_s = "/v1/events", self._event_deadline_s
+        else:
+            body = {"user_id": user, "n": LIST_LENGTH, "timeout_ms": LIST_DEADLINE_S * 1000}
+            path, deadline_s = "/v1/recommendations", LIST_DEADLINE_S
+        kind = "event" if is_event else "list"
+        connection = self._idle.pop() if self._idle else _Connection()
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(deadline_s + GIVE_UP_S):
+                if connection.transport is None:
+                    _, connection = await loop.create_connection(_Connection, "127.0.0.1", self._port)
+                status, answer = await connection.send(request_bytes("POST", path, orjson.dumps(body), self._key))
+            said = check_event(status, answer) if is_event else check_list(status, answer)
+            if is_event and status == 202 and not said:
+                self.acknowledged.append(event_id)
+            code = f"{kind} {status}{said}"
+            self._idle.append(connection)
+        except TimeoutError:
+            connection.close()
+            code = f"{kind} no answer"
+        except OSError as error:
+            connection.close()
+            code = f"{kind} {type(error).__name__}"
+        self.answers.append(Answer(due, loop.time() - due, code, deadline_s))
+
+
+def check_event(status: int, body: bytes) -> str:
+    """What is remarkable about the answer to one event; nothing when it is as it should be."""
+    if status != 202:
+        return _problem(status, body)
+    answer = _parsed(body)
+    if answer.get("rejected") == [] and answer.get("accepted", 0) + answer.get("duplicate", 0) == 1:
+        return ""
+    return " broken"
+
+
+def check_list(status: int, body: bytes) -> str:
+    """The same for a list: ten different items, of one version, with scores in order."""
+    if status != 200:
+        return _problem(status, body)
+    answer = _parsed(body)
+    ids = {entry["item_id"] for entry in answer.get("items", [])}
+    if len(ids) != LIST_LENGTH or not answer.get("model_version") or not answer.get("recommendation_id"):
+        return " broken"
+    return " degraded" if answer["degraded"] else ""
+
+
+def _problem(status: int, body: bytes) -> str:
+    """An error of ours is a problem document; anything else comes from the proxy."""
+    return "" if _parsed(body).get("status") == status else " from the proxy"
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def summary(answers: list[Answer], struck_s: float | None, healed_by_s: float | None = None) -> dict[str, Any]:
+    """What a failure at `struck_s` did.
+
+    `window_failed_share`: of the requests due in the ten seconds from then, those that failed. `heal_s`: until the last
+    request that failed was due; `whole_s`: until the last that failed or was degraded. `late`: answers after their
+    deadline, by more than 0.25 s, which this process and the way there and back may take.
+    """
+    codes = Counter(answer.code for answer in answers)
+    found: dict[str, Any] = {
+        "requests": len(answers),
+        "failed": sum(count for code, count in codes.items() if code not in GOOD),
+        "codes": dict(sorted(codes.items())),
+        "late": sum(answer.took_s > answer.deadline_s + 0.25 for answer in answers),
+    }
+    for kind in ("event", "list"):
+        took = [(answer.took_s, answer.deadline_s) for answer in answers if answer.code.startswith(kind)]
+        if took:
+            slowest, deadline = max(took)
+            p99 = float(np.percentile([seconds for seconds, _ in took], 99))
+            found[kind] = {
+                "slowest_s": round(slowest, 2),
+                "deadline_s": deadline,
+                "p99_ms": round(p99 * 1000, 1),
+                "p50_ms": round(float(np.median([seconds for seconds, _ in took])) * 1000, 1),
+            }
+    if struck_s is not None:
+        window = [answer for answer in answers if struck_s <= answer.due_s < struck_s + WINDOW_S]
+        later = [answer for answer in answers if answer.due_s >= struck_s - 1]
+        failed = sum(not answer.is_good for answer in window)
+        found["window"] = {
+            "requests": len(window),
+            "failed": failed,
+            "failed_share": round(failed / max(1, len(window)), 5),
+            "degraded": sum("degraded" in answer.code for answer in window),
+        }
+        found["heal_s"] = _last([answer for answer in later if not answer.is_good], struck_s)
+        found["whole_s"] = _last([a for a in later if not a.is_good or "degraded" in a.code], struck_s)
+    return found
+
+
+def _last(answers: list[Answer], struck_s: float) -> float:
+    return round(max((answer.due_s - struck_s for answer in answers), default=0.0), 2)
+
+
+def now_s() -> float:
+    """The clock of `Answer.due_s`: asyncio's loop uses the monotonic one."""
+    return time.monotonic()
