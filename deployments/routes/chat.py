@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import orjson
@@ -17,7 +18,7 @@ from cluster.errors import InputError, NotFoundError, UnavailableError
 from cluster.messages import RankedList, TextDone, TextPiece, WriteTask
 from deployments.context import liked_items, view_of
 from deployments.problems import describe_error, request_id_of
-from deployments.retrieval import newest_message
+from deployments.retrieval import honest, newest_message
 from deployments.schemas import ChatMessage, ChatRequest
 from deployments.services import Services, services_of
 from deployments.streaming import event, peeked, sse_response
@@ -27,7 +28,6 @@ router = APIRouter(tags=["chat"])
 ServicesDep = Annotated[Services, Depends(services_of)]
 
 MODEL_ID = "tailorbird"
-_ITEMS = 3
 _DEFAULT_TOKENS = 128
 _MAX_STOPS = 4
 _MAX_MESSAGE_CHARS = 8000
@@ -72,8 +72,8 @@ async def chat(body: ChatRequest, request: Request, services: ServicesDep) -> Re
         return sse_response(_chunks(frames, head, extra, usage, request_id_of(request)))
     choices = []
     totals = {"prompt_tokens": 0, "completion_tokens": 0}
-    for index, task in enumerate(tasks):
-        done = [frame async for frame in services.writer.write(task) if isinstance(frame, TextDone)][-1]
+    texts = await asyncio.gather(*(_written(services, task) for task in tasks))
+    for index, done in enumerate(texts):
         message = {"role": "assistant", "content": done.text, "refusal": None}
         choices.append({"index": index, "message": message, "finish_reason": done.finish_reason, "logprobs": None})
         totals["prompt_tokens"] += done.prompt_tokens
@@ -81,6 +81,10 @@ async def chat(body: ChatRequest, request: Request, services: ServicesDep) -> Re
         extra["source"] = done.source
     answer = {**head, "object": "chat.completion", "choices": choices, "usage": _usage(totals), "tailorbird": extra}
     return _json(answer)
+
+
+async def _written(services: Services, task: WriteTask) -> TextDone:
+    return [frame async for frame in services.writer.write(task) if isinstance(frame, TextDone)][-1]
 
 
 async def _tasks(body: ChatRequest, services: Services, request_id: str) -> tuple[list[WriteTask], RankedList]:
@@ -94,22 +98,24 @@ async def _tasks(body: ChatRequest, services: Services, request_id: str) -> tupl
     if len(stops) > _MAX_STOPS or any(not stop or len(stop) > 256 for stop in stops):
         raise InputError(f"takes up to {_MAX_STOPS} strings of 1 to 256 characters", "stop")
     view = await view_of(services, body.user, None, settings.sessions.timeout_s)
-    query = services.retriever.query(newest, view, _ITEMS)
-    ranked = await services.recommender.rank(query, settings.ingress.timeout_s)
+    wish = await asyncio.to_thread(services.retriever.wish, messages, view.seen)
+    ranked = await services.recommender.rank(services.retriever.query(wish, view), settings.ingress.timeout_s)
+    ranked = replace(ranked, items=honest(ranked.items, wish, view))
     found = (services.catalogue.get(settings.tenant, entry.item_id) for entry in ranked.items)
     items = tuple(item for item in found if item is not None)
+    reasons = ranked.items[0].reasons if ranked.items else ()
     seed = body.seed
     return [
         WriteTask(
-            kind="chat",
+            kind=wish.kind if items else "chat",
             items=items,
-            liked=liked_items(services, query.view, (), frozenset(item.item_id for item in items)),
-            reasons=ranked.items[0].reasons if ranked.items else (),
+            liked=liked_items(services, view, reasons, frozenset(item.item_id for item in items)),
+            reasons=reasons,
             max_tokens=body.max_completion_tokens or body.max_tokens or _DEFAULT_TOKENS,
             temperature=body.temperature,
             seed=seed + copy if seed is not None else None,
             stop=tuple(stops),
-            messages=messages,
+            messages=messages if wish.kind == "chat" else (),
             deadline_s=settings.ingress.timeout_s,
             tenant=settings.tenant,
             request_id=request_id,

@@ -1,0 +1,78 @@
+"""Which items of the catalogue a text names, by their titles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from cluster.messages import Item
+from generation.facts import spoken_title
+
+MARKS = frozenset(".,;:!?")
+"""What ends a clause."""
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*|[.,;:!?]")
+_LONGEST_WORDS = 12
+_MIN_CHARS = 3
+_BRACKETS = re.compile(r"\s*\([^)]*\)")
+"""An alternative title, mostly the original one."""
+_YEAR = re.compile(r"\s*\(\d{4}\)\s*$")
+
+
+def words_of(text: str) -> list[str]:
+    """Lower-case words of a text, and the marks between its clauses."""
+    return [word.lower().replace("’", "'") for word in _WORD.findall(text)]
+
+
+class TitleIndex:
+    """Titles of a catalogue by their words: as stored, as spoken, without what stands in brackets, and that alone."""
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        self._known: dict[tuple[str, ...], tuple[str, str]] = {}
+        others: list[tuple[tuple[str, ...], tuple[str, str]]] = []
+        for item in items:
+            spoken = spoken_title(item.title)
+            entry = (item.item_id, spoken)
+            first, *rest = _forms(item.title, spoken)
+            if first:
+                self._known.setdefault(first, entry)
+            others += [(form, entry) for form in rest if form and form != first]
+        for form, entry in others:  # another form of one title never hides what is itself a title
+            self._known.setdefault(form, entry)
+
+    def find(self, text: str, *, written: bool = False) -> list[tuple[str, range]]:
+        """Items that a text names, in the order of the text, with the places of their words in `words_of`.
+
+        The longest title wins. A title of one word counts only with a capital, and not as a sentence's first word
+        unless it is all of the clause: "speed" and "heat" are mostly just words. With `written` the text is one of
+        ours, which spells titles letter by letter and may begin with one.
+        """
+        cased = _WORD.findall(text)
+        words = words_of(text)
+        places = [place for place, word in enumerate(words) if word not in MARKS]
+        plain = [words[place] for place in places]
+        free = [True] * len(plain)
+        found: list[tuple[str, range]] = []
+        for length in range(min(_LONGEST_WORDS, len(plain)), 0, -1):
+            for start in range(len(plain) - length + 1):
+                entry = self._known.get(tuple(plain[start : start + length]))
+                if entry is None or not all(free[start : start + length]):
+                    continue
+                item_id, spoken = entry
+                if spoken in text if written else length > 1 or _is_name(cased, places[start]):
+                    found.append((item_id, range(places[start], places[start + length - 1] + 1)))
+                    free[start : start + length] = [False] * length
+        return sorted(found, key=lambda entry: entry[1].start)
+
+
+def _forms(title: str, spoken: str) -> Iterator[tuple[str, ...]]:
+    for form in (spoken, _YEAR.sub("", title), _BRACKETS.sub("", spoken), *_BRACKETS.findall(spoken)):
+        words = tuple(word for word in words_of(form) if word not in MARKS)
+        yield words if sum(map(len, words)) >= _MIN_CHARS else ()
+
+
+def _is_name(cased: list[str], place: int) -> bool:
+    if cased[place] == cased[place].lower() != cased[place].upper():
+        return False
+    opens = place == 0 or cased[place - 1] in ".!?"
+    ends = place + 1 == len(cased) or cased[place + 1] in MARKS
+    return not opens or ends

@@ -1,0 +1,161 @@
+"""What dialogues ask for, on a catalogue whose titles are as awkward as real ones."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from cluster.catalogue import Catalogue
+from cluster.config import Settings
+from cluster.messages import Item, RankedItem, Reason, SessionView
+from cluster.store import Store
+from deployments.retrieval import ChatRetriever, Wish, honest
+
+ITEMS = [
+    Item("alien", "Alien (1979)", categories=("Horror", "Sci-Fi")),
+    Item("father", "Godfather, The (1972)", categories=("Crime", "Drama")),
+    Item("se7en", "Seven (Se7en) (1995)", categories=("Thriller", "Crime")),
+    Item("star", "Star Wars: A New Hope (1977)", categories=("Sci-Fi", "Adventure")),
+    Item("speed", "Speed (1994)", categories=("Action", "Thriller")),
+    Item("babe", "Babe (1995)", categories=("Comedy", "Children's")),
+    Item("if", "If.... (1968)", categories=("Drama",)),
+    Item("mars", "Mars Attacks! (1996)", categories=("Comedy", "Sci-Fi")),
+    Item("noir", "Laura (1944)", categories=("Film-Noir",)),
+    Item("psycho", "Psycho (1960)", categories=("Horror", "Thriller")),
+]
+
+
+@pytest.fixture
+async def retriever(settings: Settings) -> AsyncIterator[ChatRetriever]:
+    with Store.open(settings) as store:
+        store.migrate()
+        store.items.put(ITEMS)
+        catalogue = Catalogue(store)
+        await catalogue.refresh()
+        yield ChatRetriever(catalogue, "default")
+
+
+def ask(retriever: ChatRetriever, *turns: str, seen: frozenset[str] = frozenset()) -> Wish:
+    """The wish of a dialogue in which both speak in turn."""
+    messages = [(("user", "assistant")[place % 2], text) for place, text in enumerate(turns)]
+    return retriever.wish(messages, seen)
+
+
+@pytest.mark.parametrize(
+    ("text", "titles", "wanted", "refused"),
+    [
+        ("something like Alien but funny", ("alien",), ("Comedy",), ()),
+        ("something like The Godfather", ("father",), (), ()),
+        ("Anything like star wars a new hope?", ("star",), (), ()),
+        ("I loved Se7en and Speed", ("se7en", "speed"), (), ()),
+        ("I need speed and a western", (), (), ()),
+        ("not horror", (), (), ("Horror",)),
+        ("nothing scary, something for the kids", (), ("Children's",), ("Horror",)),
+        ("not horror but funny", (), ("Comedy",), ("Horror",)),
+        ("no horror or crime please", (), (), ("Crime", "Horror")),
+        ("a science-fiction or sci-fi film, not too scary", (), ("Sci-Fi",), ("Horror",)),
+        ("recommend me a film", (), (), ()),
+        ("Comedies!", (), ("Comedy",), ()),
+        ("I'd love a film", (), (), ()),
+        ("Psycho", ("psycho",), (), ()),
+    ],
+)
+def test_titles_categories_and_moods(
+    retriever: ChatRetriever, text: str, titles: tuple[str, ...], wanted: tuple[str, ...], refused: tuple[str, ...]
+) -> None:
+    wish = ask(retriever, text)
+    assert (wish.titles, wish.wanted, tuple(sorted(wish.refused))) == (titles, wanted, refused)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("just one", 1),
+        ("Only two please", 2),
+        ("give me five", 5),
+        ("three films for tonight", 3),
+        ("a single film", 1),
+        ("a shorter list", 2),
+        ("more ideas", 5),
+        ("the one with the shark", 3),
+    ],
+)
+def test_lengths(retriever: ChatRetriever, text: str, count: int) -> None:
+    assert ask(retriever, text).count == count
+
+
+def test_what_was_asked_before_holds_until_it_is_changed(retriever: ChatRetriever) -> None:
+    wish = ask(
+        retriever, "something like Alien", "You could try Babe.", "but funny", "Babe it is.", "not scary, just one"
+    )
+    assert wish == Wish(("alien",), ("Comedy",), ("Horror",), 1)
+    wish = ask(retriever, "not horror", "Try Babe.", "ok, horror then")
+    assert wish.wanted == ("Horror",) and wish.refused == ()
+
+
+ANSWER = "If you liked Alien, you could try The Godfather, a story. Babe is gentle. And Speed is a thriller."
+
+
+@pytest.mark.parametrize(
+    ("text", "about", "kind"),
+    [
+        ("why the second one?", "babe", "reason"),
+        ("Why number 3?", "speed", "reason"),
+        ("why that one?", "father", "reason"),
+        ("Tell me more about the last film", "speed", "pitch"),
+        ("Why The Godfather?", "father", "reason"),
+        ("What is Alien about?", "alien", "pitch"),
+        ("why the fifth one?", None, "chat"),
+        ("why are the first days of spring cold", None, "chat"),
+    ],
+)
+def test_what_points_into_the_answer_before(retriever: ChatRetriever, text: str, about: str | None, kind: str) -> None:
+    wish = ask(retriever, "hello", ANSWER, text, seen=frozenset({"alien"}))
+    assert (wish.about, wish.kind) == (about, kind)
+
+
+def test_the_list_stays_what_places_point_into(retriever: ChatRetriever) -> None:
+    wish = ask(
+        retriever,
+        "hi",
+        ANSWER,
+        "why the second one?",
+        "Babe is gentle.",
+        "and why the third one?",
+        seen=frozenset({"alien"}),
+    )
+    assert wish.about == "speed"
+
+
+def test_likeness_to_refusal_of_and_others_than_what_was_shown(retriever: ChatRetriever) -> None:
+    seen = frozenset({"alien"})
+    assert ask(retriever, "hi", ANSWER, "more like the second one", seen=seen).titles == ("babe",)
+    assert ask(retriever, "hi", ANSWER, "not the second one", seen=seen).without == ("babe",)
+    assert ask(retriever, "hi", ANSWER, "something else?", seen=seen).without == ("father", "babe", "speed")
+    assert ask(retriever, "hi", ANSWER, "a shorter list", seen=seen).count == 2
+
+
+def test_the_query_of_a_wish(retriever: ChatRetriever) -> None:
+    view = SessionView("u", ("star",), ("like",), (None,), (1,), frozenset({"star"}))
+    query = retriever.query(Wish(("alien",), ("Comedy", "Sci-Fi"), ("Horror",), 1), view)
+    assert query.n == 1 and query.allowed == {"mars"} and {"alien", "psycho"} <= query.excluded
+    assert query.view.items == ("star", "alien") and query.view.types == ("like", "like")
+    every = retriever.query(Wish((), ("Comedy", "Sci-Fi"), (), 3), view)
+    assert every.allowed == {"mars", "babe", "alien", "star"}  # one item is in both: too few
+    about = retriever.query(Wish(about="star", kind="reason"), view)
+    assert about.allowed == {"star"} and about.include_seen and about.n == 1
+
+
+def test_a_title_that_was_only_named_is_no_like(retriever: ChatRetriever) -> None:
+    view = SessionView("u", ("star",), ("like",), (None,), (1,))
+    reasons = (Reason("because_liked", 0.6, "alien"), Reason("because_liked", 0.4, "star"))
+    (entry,) = honest([RankedItem("mars", 1.0, "graph", reasons)], Wish(("alien",)), view)
+    assert [reason.kind for reason in entry.reasons] == ["because_named", "because_liked"]
+
+
+async def test_a_new_title_is_known_when_the_catalogue_knows_it(retriever: ChatRetriever) -> None:
+    assert ask(retriever, "like Brazil?").titles == ()
+    retriever._catalogue._store.items.put([Item("brazil", "Brazil (1985)", categories=("Sci-Fi",))])
+    await retriever._catalogue.refresh()
+    assert ask(retriever, "like Brazil?").titles == ("brazil",)
