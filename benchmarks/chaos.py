@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import sys
 import tempfile
@@ -70,6 +71,9 @@ def under_load(copy: Copy, blow: Blow, seconds: float, rate: float | None, final
         time.sleep(max(0.0, struck + seconds - now_s()))
     said |= final(copy) if final else {}
     line: Line = {"peak_per_s": measured and round(measured), "rate_per_s": round(per_second, 1)}
+    if trace := os.environ.get("CHAOS_TRACE"):  # every request, for looking closer
+        rows = [(round(answer.due_s - struck, 3), round(answer.took_s, 3), answer.code) for answer in load.answers]
+        Path(trace).write_text("".join(json.dumps(row) + "\n" for row in rows))
     line["own_lag_s"] = round(load.lag_s, 2)
     return line | summary(load.answers, struck) | said | lost(copy, load)
 
