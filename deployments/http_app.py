@@ -15,7 +15,7 @@ from deployments.schemas import EventBatch, EventBody, ItemBody, UserBody
 from deployments.services import Services
 
 
-def create_app(services: Services) -> FastAPI:
+def create_app(services: Services) -> Gate:
     """The application of one replica. Its lifespan starts and stops `services`."""
 
     @asynccontextmanager
@@ -39,11 +39,14 @@ def create_app(services: Services) -> FastAPI:
     page.install(app)
     openapi.describe(app, (EventBatch, EventBody, ItemBody, UserBody))
     ingress = services.settings.ingress
-    app.add_middleware(
-        Gate,
+    return Gate(
+        app,
         key=services.key,
         max_body_bytes=ingress.max_body_bytes,
         max_concurrent=ingress.max_concurrent,
         metrics=services.metrics,
+        hot={
+            ("POST", "/v1/events"): lambda body, request_id: events.take(body, services, request_id),
+            ("POST", "/v1/recommendations"): lambda body, _: recommendations.answer(body, services),
+        },
     )
-    return app

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import FastAPI
-
 from cluster.config import Settings
 from deployments.http_app import create_app
+from deployments.middleware import Gate
 from deployments.services import Services
 
 
@@ -23,5 +22,5 @@ class Ingress:
     def __init__(self, settings: Settings, writer: Any, recommender: Any | None = None) -> None:
         self._services = Services(settings, writer, recommender)
 
-    def __serve_build_asgi_app__(self) -> FastAPI:
+    def __serve_build_asgi_app__(self) -> Gate:
         return create_app(self._services)

@@ -1,6 +1,7 @@
 """What every request passes before its route, as plain ASGI: id, measuring, errors, key, body size, concurrency.
 
-One class, one pass: at thousands of requests a second each further layer would cost more than its work.
+One class, one pass: at thousands of requests a second each further layer would cost more than its work. The routes that
+carry nearly all requests are called from here, past the framework's eight layers, which cost more than their work too.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster.telemetry import HttpMetrics
-from deployments.problems import describe_error, problem_response
+from deployments.problems import error_response, problem_response
 
 log = logging.getLogger("tailorbird.http")
 
@@ -25,6 +28,10 @@ OPEN_PATHS = frozenset({"/", "/healthz/live", "/healthz/ready", "/favicon.ico"})
 OPEN_PREFIX = "/static/"
 FORM = b"application/x-www-form-urlencoded"
 _REQUEST_ID = re.compile(rb"^[\x21-\x7e]{1,128}$")
+
+
+HotRoute = Callable[[bytes, str], Awaitable[Response]]
+"""A route as a function of the body and the request's id. What it raises becomes the problem that it is anywhere."""
 
 
 class Gate:
@@ -36,16 +43,25 @@ class Gate:
         max_body_bytes: a longer body is answered 413.
         max_concurrent: requests in work in this process; more are answered 429.
         metrics: where requests are counted and timed.
+        hot: routes by method and path that are called without the framework.
     """
 
     def __init__(
-        self, app: ASGIApp, *, key: str, max_body_bytes: int, max_concurrent: int, metrics: HttpMetrics
+        self,
+        app: ASGIApp,
+        *,
+        key: str,
+        max_body_bytes: int,
+        max_concurrent: int,
+        metrics: HttpMetrics,
+        hot: Mapping[tuple[str, str], HotRoute] | None = None,
     ) -> None:
         self._app = app
         self._key = key.encode()
         self._max_body_bytes = max_body_bytes
         self._max_concurrent = max_concurrent
         self._metrics = metrics
+        self._hot = dict(hot or {})
         self._in_work = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,7 +74,8 @@ class Gate:
         given = headers.get(b"x-request-id", b"")
         request_id = given if _REQUEST_ID.match(given) else uuid.uuid4().hex.encode()
         scope["request_id"] = request_id.decode("ascii")
-        if scope["path"].startswith("/v1/") and headers.get(b"content-type", FORM).startswith(FORM):
+        hot = self._hot.get((scope["method"], scope["path"]))
+        if hot is None and scope["path"].startswith("/v1/") and headers.get(b"content-type", FORM).startswith(FORM):
             # What `curl -d` sends when nothing is said. Every body here is JSON.
             others = [pair for pair in scope["headers"] if pair[0] != b"content-type"]
             scope["headers"] = [*others, (b"content-type", b"application/json")]
@@ -79,18 +96,22 @@ class Gate:
                 return
             bounded = _BoundedBody(receive, self._max_body_bytes)
             try:
-                await self._app(scope, bounded, send_marked)
+                if hot is None:
+                    await self._app(scope, bounded, send_marked)
+                else:
+                    response = await hot(await _whole(bounded), scope["request_id"])
+                    await response(scope, receive, send_marked)
             except asyncio.CancelledError:
                 status = status or 499  # the client left
                 raise
             except Exception as error:
-                code, detail, _, _ = describe_error(error)
                 if status != 0:
                     raise  # the response has begun: only the connection can be broken off
-                await self._refuse(scope, receive, send_marked, code, detail)
+                refused = error_response(scope["path"], error, scope["request_id"])
+                await refused(scope, receive, send_marked)
         finally:
             self._in_work -= 1
-            route = getattr(scope.get("route"), "path", "other")
+            route = scope["path"] if hot is not None else getattr(scope.get("route"), "path", "other")
             self._metrics.record(route, scope["method"], status, time.perf_counter() - began)
 
     def _refusal(self, scope: Scope, headers: dict[bytes, bytes]) -> tuple[int, str] | None:
@@ -116,6 +137,18 @@ class Gate:
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, status: int, detail: str) -> None:
         response = problem_response(scope["path"], status, detail, Request(scope).scope["request_id"])
         await response(scope, receive, send)
+
+
+async def _whole(receive: Receive) -> bytes:
+    """The whole body."""
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body", False):
+        message = await receive()
+        body += message.get("body", b"")
+    if message["type"] == "http.disconnect":
+        raise asyncio.CancelledError("the client left before its body was whole")
+    return body
 
 
 class BodyTooLargeError(HTTPException):

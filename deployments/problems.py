@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -121,37 +122,43 @@ def request_id_of(request: Request) -> str:
     return str(request.scope.get("request_id", ""))
 
 
+def error_response(path: str, error: Exception, request_id: str) -> Response:
+    """The response for any error, wherever it was raised."""
+    if isinstance(error, HTTPException):
+        return problem_response(path, error.status_code, str(error.detail), request_id, (), dict(error.headers or {}))
+    if isinstance(error, (RequestValidationError, ValidationError)):
+        return _invalid(path, error.errors(), request_id)
+    status, detail, errors, headers = describe_error(error)
+    return problem_response(path, status, detail, request_id, errors, headers)
+
+
 def install(app: FastAPI) -> None:
     """Register the handlers on the application."""
 
-    async def on_ours(request: Request, error: Exception) -> Response:
-        status, detail, errors, headers = describe_error(error)
-        return problem_response(request.url.path, status, detail, request_id_of(request), errors, headers)
+    async def on_error(request: Request, error: Exception) -> Response:
+        return error_response(request.url.path, error, request_id_of(request))
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        detail = error.detail if error.detail not in {"Not Found", "Method Not Allowed"} else ""
-        if not detail:
-            detail = f"{request.method} {request.url.path[:200]} is not a route of this API"
-        headers = dict(error.headers or {})
-        return problem_response(request.url.path, error.status_code, detail, request_id_of(request), (), headers)
+        if error.detail in {"Not Found", "Method Not Allowed"}:
+            error.detail = f"{request.method} {request.url.path[:200]} is not a route of this API"
+        return error_response(request.url.path, error, request_id_of(request))
 
-    async def on_invalid(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        faults = error.errors()
-        malformed = any(fault["type"] == "json_invalid" for fault in faults)
-        errors = [{"loc": _place(fault["loc"]), "msg": str(fault["msg"])} for fault in faults[:100]]
-        if malformed:
-            detail = f"the body is not JSON: {faults[0].get('ctx', {}).get('error', faults[0]['msg'])}"
-        else:
-            where = ".".join(str(part) for part in errors[0]["loc"]) or "body"
-            detail = f"{where}: {errors[0]['msg']}"
-        status = 400 if malformed else 422
-        return problem_response(request.url.path, status, detail, request_id_of(request), errors)
-
-    app.add_exception_handler(TailorbirdError, on_ours)
+    app.add_exception_handler(TailorbirdError, on_error)
     app.add_exception_handler(HTTPException, on_http)
-    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(RequestValidationError, on_error)
+
+
+def _invalid(path: str, faults: Sequence[Any], request_id: str) -> Response:
+    """400 for what is not JSON, 422 for what is not what the route takes, each fault with its place."""
+    malformed = any(fault["type"] == "json_invalid" for fault in faults)
+    errors = [{"loc": _place(fault["loc"]), "msg": str(fault["msg"])} for fault in faults[:100]]
+    if malformed:
+        detail = f"the body is not JSON: {faults[0].get('ctx', {}).get('error', faults[0]['msg'])}"
+    else:
+        where = ".".join(str(part) for part in errors[0]["loc"]) or "body"
+        detail = f"{where}: {errors[0]['msg']}"
+    return problem_response(path, 400 if malformed else 422, detail, request_id, errors)
 
 
 def _place(loc: Sequence[int | str]) -> list[int | str]:

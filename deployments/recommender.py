@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 BUNDLE = "graph"
 NO_VERSION = "none"
+_INLINE_ITEMS = 20_000
+"""Up to this many items a batch is ranked on the event loop: it takes milliseconds, and a thread beside the loop would
+have the two wait for each other's turn at the interpreter (5 ms each) many times over."""
 _POPULAR_FOR_S = 5.0
 _POPULAR_LENGTH = 2000
 
@@ -120,6 +123,8 @@ class Recommender:
         await self.start()
         assert self._overlay is not None
         current = self._overlay.current
+        if current is not None and len(current[1].items) <= _INLINE_ITEMS:
+            return current[1].rank(queries)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self._rank, queries, current)
 

@@ -122,7 +122,10 @@ class Services:
         return version
 
 
-def services_of(request: Request) -> Services:
-    """The services of the application that serves this request; for FastAPI's `Depends`."""
+async def services_of(request: Request) -> Services:
+    """The services of the application that serves this request; for FastAPI's `Depends`.
+
+    Async although it awaits nothing: FastAPI sends a plain function through a thread, for each request.
+    """
     services: Services = request.app.state.services
     return services

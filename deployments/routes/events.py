@@ -55,11 +55,15 @@ async def post_events(request: Request, services: Annotated[Services, Depends(se
     In a batch each bad event is named in `rejected` and the good ones count. A body that is one bad event, or no batch
     at all, is 422. The answer comes when the events are on disk; sending an `event_id` again changes nothing.
     """
-    body = await request.body()
+    return await take(await request.body(), services, request_id_of(request))
+
+
+async def take(body: bytes, services: Services, request_id: str) -> Response:
+    """The same from the bare body: a hot route."""
     try:
         raw = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        return problem_response("/v1/events", 400, f"the body is not JSON: {error}", request_id_of(request))
+        return problem_response("/v1/events", 400, f"the body is not JSON: {error}", request_id)
     records, is_single = _records(raw)
     events, rejected = _parse(records, services, is_single)
     new = await services.pool.append(services.settings.tenant, events) if events else []

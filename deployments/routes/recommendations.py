@@ -35,6 +35,11 @@ async def recommend(request: RecommendRequest, services: ServicesDep) -> Respons
     return await _recommend(request, services)
 
 
+async def answer(body: bytes, services: Services) -> Response:
+    """The same from the bare body: a hot route."""
+    return await _recommend(RecommendRequest.model_validate_json(body), services)
+
+
 @router.get("/v1/recommendations", response_model=RecommendResponse)
 async def recommend_get(services: ServicesDep, user_id: Annotated[Id, Query()], n: ListLength = 10) -> Response:
     """The list of a person, with what a page needs to show it."""
