@@ -37,6 +37,9 @@ RAY_SWITCHES: Mapping[str, str] = {
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "token",
+    # A node that died is noticed after 3 s, not 15: until then its shards and replicas are not started elsewhere.
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_failure_threshold": "3",
     "DGLBACKEND": "pytorch",
     "TOKENIZERS_PARALLELISM": "false",
 }

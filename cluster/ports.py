@@ -16,7 +16,7 @@ _FIRST, _LAST = 20_000, 29_999
 def is_free(port: int) -> bool:
     """Whether nobody listens on this TCP port, on any IPv4 interface."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # Connections of a server that was killed linger for a minute; on Linux this still refuses a port with a listener.
+        # Connections of a killed server linger for a minute; on Linux a port with a listener is refused all the same.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("0.0.0.0", port))
