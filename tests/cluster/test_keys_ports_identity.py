@@ -43,6 +43,16 @@ def test_a_port_with_a_listener_is_not_free_even_when_it_could_be_shared() -> No
         assert not is_free(taken.getsockname()[1])
 
 
+def test_connections_of_a_server_that_was_killed_do_not_hold_its_port() -> None:
+    (port,) = free_ports(1)
+    with socket.create_server(("127.0.0.1", port)) as server:
+        client = socket.create_connection(("127.0.0.1", port))
+        accepted, _ = server.accept()
+    accepted.close()  # the server's side first: its port lingers
+    client.close()
+    assert is_free(port)
+
+
 def test_free_ports_are_different_and_a_range_is_consecutive() -> None:
     assert len(set(free_ports(5))) == 5
     first, last = free_range(16)

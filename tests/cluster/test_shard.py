@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from cluster.config import Settings
-from cluster.errors import InputError, UnavailableError
+from cluster.errors import DeadlineError, FullError, InputError, UnavailableError
 from cluster.messages import Event, Item
 from cluster.sessions.names import owner
 from cluster.sessions.pool import SessionPool, view_of_events
@@ -243,6 +243,60 @@ class TestPool:
                 postgres.start()
             assert await pool.append("default", [make_event(2), make_event(1)], timeout_s=30) == [True, False]
             assert (await pool.view("default", "u")).items == ("i1", "i2")
+
+    async def test_a_commit_outlasts_a_restart_of_the_database(self, settings: Settings, postgres) -> None:  # type: ignore[no-untyped-def]
+        async with self.pool(settings, 1) as pool:
+            await pool.append("default", [make_event(1)])
+            postgres.stop()
+            try:
+                append = asyncio.create_task(pool.append("default", [make_event(2)]))
+                await asyncio.sleep(0.5)
+                assert not append.done()
+            finally:
+                postgres.start()
+            assert await append == [True]
+            assert (await pool.view("default", "u", timeout_s=5)).items == ("i1", "i2")
+
+    async def test_nobody_waits_for_a_shard_that_is_away(self, settings: Settings) -> None:
+        async with self.pool(settings, 1) as pool:
+            (shard,) = pool._shards
+            gate = asyncio.Event()
+            views = shard.views
+
+            async def held_up(people):  # type: ignore[no-untyped-def]
+                await gate.wait()
+                return await views(people)
+
+            pool._views[0]._send = held_up
+            loop = asyncio.get_running_loop()
+            for _ in range(2):  # as many calls as may be out
+                with pytest.raises(DeadlineError):
+                    await pool.view("default", "u", timeout_s=0.2)
+            began = loop.time()
+            with pytest.raises(UnavailableError):
+                await pool.view("default", "u", timeout_s=0.1)
+            assert loop.time() - began < 0.05
+            gate.set()
+            await asyncio.sleep(0.05)
+            assert (await pool.view("default", "u", timeout_s=5)).items == ()
+
+
+async def test_a_full_disk_is_told_apart_at_once(sqlite_settings: Settings) -> None:
+    """SQLite's own limit on pages fails as a full disk does."""
+    async with running(sqlite_settings) as shard:
+        await shard.append([[to_row(make_event(1))]])
+        database = shard._opened().database
+        with database.writing() as connection:
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+            connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+        many = [to_row(make_event(n, user="u" * 200)) for n in range(2, 400)]
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(FullError):
+            await shard.append([many])
+        assert asyncio.get_running_loop().time() - began < 2
+        with database.writing() as connection:
+            connection.exec_driver_sql("PRAGMA max_page_count=1000000")
+        assert await shard.append([many]) == [[True] * len(many)]
 
 
 def test_owner_is_the_same_everywhere_and_even() -> None:
