@@ -14,7 +14,7 @@ import typer
 
 from cluster.config import Settings
 from cluster.identity import Identity
-from cluster.messages import Event, User
+from cluster.messages import Event, Item, User
 from cluster.store import Store, connect_store
 from jobs.common import ConfigOption, progress, run, say, settings_of, stage
 from jobs.movielens import dataset_folder, read_events, read_items, read_users
@@ -41,7 +41,9 @@ def main(
 
 
 def load_demo(store: Store, settings: Settings) -> dict[str, Any]:
-    """Load the data set if it is not there. Returns what was `loaded`, and whether it was there `already`.
+    """Load the data set into an empty store, or finish a load that was cut off; never among somebody's own data.
+
+    Returns what was `loaded`, and whether data was there `already`: the demo's, or others.
 
     Raises:
         ConfigError: the package with the data is not installed.
@@ -56,6 +58,9 @@ def load_demo(store: Store, settings: Settings) -> dict[str, Any]:
     now_ms = time.time_ns() // 1_000_000
     users = [_stored(user, identity) for user in read_users(folder, now_ms, tenant)]
     items = read_items(folder, now_ms, tenant)
+    if _holds_other_data(store, items[0]):
+        say("the store holds data of its own: the demo's data is left out")
+        return {"already": True, "loaded": {}}
     store.users.put(users)
     store.items.put(items)
     new = 0
@@ -69,6 +74,14 @@ def load_demo(store: Store, settings: Settings) -> dict[str, Any]:
 
 def _stored(record: Record, identity: Identity) -> Record:
     return replace(record, user_id=identity.stored(record.tenant, record.user_id))
+
+
+def _holds_other_data(store: Store, first: Item) -> bool:
+    """Whether there is anything that no load of the demo, however short it was cut, has left."""
+    if store.items.count(first.tenant) == 0:
+        return store.events.count(first.tenant) > 0
+    found = store.items.get(first.tenant, [first.item_id]).get(first.item_id)
+    return found is None or found.title != first.title
 
 
 def _is_there(store: Store, last: Event) -> bool:

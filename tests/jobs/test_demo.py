@@ -11,6 +11,7 @@ import pytest
 from cluster.config import Settings
 from cluster.errors import ConfigError
 from cluster.identity import Identity
+from cluster.messages import Event, Item
 from cluster.store import Store
 from jobs import movielens
 from jobs.demo import load_demo
@@ -73,6 +74,17 @@ def test_a_load_that_was_cut_off_is_finished(store: Store, settings: Settings) -
     store.events.append(read_events(dataset_folder())[:30_000])
     assert load_demo(store, settings)["loaded"]["events"] == 70_000
     assert store.events.count("default") == 100_000
+
+
+@pytest.mark.parametrize("own", ["items", "events", "both"])
+def test_never_among_own_data(store: Store, settings: Settings, own: str) -> None:
+    if own != "events":
+        store.items.put([Item("1", "Frankenstein"), Item("gutenberg-345", "Dracula")])
+    if own != "items":
+        store.events.append([Event("e1", "ann", "gutenberg-345", "view", 1)])
+    assert load_demo(store, settings) == {"already": True, "loaded": {}}
+    assert store.items.count("default") == (0 if own == "events" else 2)
+    assert store.events.count("default") == (0 if own == "items" else 1)
 
 
 def test_pseudonyms(store: Store, tmp_path: Path) -> None:
