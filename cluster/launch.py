@@ -34,12 +34,14 @@ ROOT = Path(__file__).resolve().parent.parent
 RAY_SWITCHES: Mapping[str, str] = {
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
-    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "token",
     # A node that died is noticed after 3 s, not 15: until then its shards and replicas are not started elsewhere.
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_failure_threshold": "3",
+    # Ray's workers are "nice" by default: on a busy machine replicas and shards would starve beside any other process.
+    "RAY_worker_niceness": "0",
     "DGLBACKEND": "pytorch",
     "TOKENIZERS_PARALLELISM": "false",
 }
