@@ -71,6 +71,7 @@ def test_loaded_once(store: Store, settings: Settings) -> None:
 
 
 def test_a_load_that_was_cut_off_is_finished(store: Store, settings: Settings) -> None:
+    store.items.put(read_items(dataset_folder(), 1))  # the items go in before the events
     store.events.append(read_events(dataset_folder())[:30_000])
     assert load_demo(store, settings)["loaded"]["events"] == 70_000
     assert store.events.count("default") == 100_000
