@@ -49,8 +49,9 @@ def recommend(
         return
     table = Table("item", "title", "score", "source", "because")
     for entry in answer["items"]:
-        first = entry["reasons"][0] if entry["reasons"] else {}
-        because = " ".join(str(first[key]) for key in ("kind", "item_id") if first.get(key))
+        # What the person did tells them more than that an item is popular, though that may weigh more.
+        told = sorted(entry["reasons"], key=lambda reason: "item_id" not in reason)[:1]
+        because = " ".join(str(reason[key]) for reason in told for key in ("kind", "item_id") if reason.get(key))
         item = entry.get("item") or {}
         table.add_row(entry["item_id"], item.get("title", ""), f"{entry['score']:.3f}", entry["source"], because)
     console = Console()
