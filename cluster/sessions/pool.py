@@ -121,7 +121,7 @@ class SessionPool:
             OverloadError, DeadlineError, UnavailableError: not in time; the caller can go on with an empty view that
                 is marked `degraded`.
         """
-        timeout_s = self._settings.sessions.view_timeout_s if timeout_s is None else timeout_s
+        timeout_s = self._settings.sessions.timeout_s if timeout_s is None else timeout_s
         lane = self._views[owner(tenant, user_id, len(self._shards))]
         if lane.stuck_s > timeout_s:
             # The shard is away. Waiting would tell nothing new, and fill the server with requests that wait.

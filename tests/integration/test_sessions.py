@@ -14,12 +14,14 @@ from pathlib import Path
 
 import pytest
 import ray
+from ray.util import list_named_actors
 
 from cluster.config import Settings
 from cluster.launch import ROOT, RayHead
 from cluster.messages import Event
 from cluster.ports import free_ports
 from cluster.sessions import SessionPool
+from cluster.sessions.names import NAMESPACE, shard_name
 from cluster.store import Store, connect_store
 
 pytestmark = pytest.mark.integration
@@ -105,6 +107,29 @@ async def test_a_killed_shard_comes_back_and_nothing_acknowledged_is_lost(settin
         stored = [event.event_id for _, event in store.events.since(0, 1_000_000)]
     assert len(stored) == len(set(stored)) and set(acknowledged) <= set(stored)
     await pool.stop()
+
+
+async def test_what_a_larger_pool_has_left_is_ended(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    @ray.remote(num_cpus=0)
+    class Leftover:
+        def ready(self) -> bool:
+            return True
+
+    names = [shard_name(1), "not-a-shard"]
+    for name in names:
+        options = {"name": name, "namespace": NAMESPACE, "lifetime": "detached", "max_restarts": -1}
+        ray.get(Leftover.options(**options).remote().ready.remote(), timeout=60)  # type: ignore[attr-defined]
+    monkeypatch.setattr("cluster.sessions.pool.RETIRE_AFTER_S", 0.2)
+    pool = SessionPool(settings)
+    await pool.start()
+    end = time.monotonic() + 20
+    while shard_name(1) in (there := [actor["name"] for actor in list_named_actors(all_namespaces=True)]):
+        assert time.monotonic() < end, there
+        await asyncio.sleep(0.1)
+    assert {shard_name(0), "not-a-shard"} <= set(there)
+    assert await pool.append("default", [make_event(1, "after")]) == [True]
+    await pool.stop()
+    ray.kill(ray.get_actor("not-a-shard", namespace=NAMESPACE))
 
 
 async def test_a_job_writes_through_the_shard(settings: Settings) -> None:
