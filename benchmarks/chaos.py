@@ -111,9 +111,7 @@ def writer(seconds: float, rate: float | None) -> Line:
     """The writer is killed in the middle of texts, beside the load."""
     with prepared_copy(models=True) as copy, blows.Streams(copy, 2) as streams:
         streams.wait_for_text()
-        return under_load(
-            copy, lambda _: blows.kill_one(copy, "Replica:tailorbird:Writer"), seconds, rate, lambda _: streams.finish()
-        )
+        return under_load(copy, lambda _: streams.strike(), seconds, rate, lambda _: streams.finish())
 
 
 def locked(seconds: float, rate: float | None) -> Line:

@@ -224,6 +224,7 @@ class Streams:
         self._copy = copy
         self._stop = threading.Event()
         self._ends: Counter[str] = Counter()
+        self._in_text: set[int] = set()
         self._slowest_s = 0.0
         self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(count)]
 
@@ -241,6 +242,11 @@ class Streams:
         """Until a text was generated."""
         wait_until(lambda: self._ends["done generated"], 120)
 
+    def strike(self) -> Line:
+        """Kill the writer while a text of which a part has been sent is being written."""
+        wait_until(lambda: self._in_text, 30)
+        return kill_one(self._copy, "Replica:tailorbird:Writer") | {"texts_begun": len(self._in_text)}
+
     def finish(self) -> Line:
         """End them; how many ended how. Each must have ended exactly once."""
         self.__exit__()
@@ -255,17 +261,25 @@ class Streams:
                 began = time.monotonic()
                 try:
                     with client.stream("POST", "/v1/content", json=body) as answer:
-                        self._ends[self._end(answer)] += 1
+                        self._ends[self._end(answer, number)] += 1
                 except httpx.HTTPError as error:
                     self._ends[type(error).__name__] += 1
                 self._slowest_s = max(self._slowest_s, time.monotonic() - began)
                 time.sleep(0.2)
 
-    @staticmethod
-    def _end(answer: httpx.Response) -> str:
+    def _end(self, answer: httpx.Response, number: int) -> str:
         if answer.status_code != 200:
             return str(answer.status_code)
-        lines = list(answer.iter_lines())
+        lines = []
+        try:
+            for line in answer.iter_lines():
+                lines.append(line)
+                if line == "event: text":
+                    self._in_text.add(number)
+                elif line in {"event: done", "event: error"}:
+                    self._in_text.discard(number)
+        finally:
+            self._in_text.discard(number)
         ends = [line.removeprefix("event: ") for line in lines if line in {"event: done", "event: error"}]
         if len(ends) != 1:
             return f"{len(ends)} ends"

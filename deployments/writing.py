@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 from ray.exceptions import RayActorError, RayError, RayTaskError
@@ -24,8 +24,8 @@ from generation.facts import facts_of_task
 log = logging.getLogger("tailorbird.writing")
 
 _RETRY_PAUSE_S = 0.25
-_GRACE_S = 5.0
-"""The writer ends a text at its deadline by itself; only a writer that hangs is given up, this much later."""
+_MARGIN_S = 0.5
+"""A writer is told to end a text this much before the deadline, so that one which hangs is given up at the deadline."""
 
 
 class WriterClient:
@@ -47,12 +47,15 @@ class WriterClient:
             OverloadError: before the first piece: every writer's queue is full.
             UnavailableError: after the first piece: the writer was lost in the middle of the text.
         """
-        end = time.monotonic() + task.deadline_s
+        loop = asyncio.get_running_loop()
+        end = loop.time() + task.deadline_s
         while True:
             started = False
+            left_s = end - loop.time()
+            asked = replace(task, deadline_s=left_s - min(_MARGIN_S, left_s / 10))
             try:
-                async with asyncio.timeout_at(asyncio.get_running_loop().time() + task.deadline_s + _GRACE_S):
-                    async for frame in self._stream.write.remote(task):
+                async with asyncio.timeout_at(end):
+                    async for frame in self._stream.write.remote(asked):
                         started = True
                         yield frame
                 return
@@ -70,7 +73,7 @@ class WriterClient:
                 if started:
                     raise UnavailableError("the writer was lost in the middle of the text") from error
                 log.warning("no writer answered: %s", error)
-            if time.monotonic() + _RETRY_PAUSE_S >= end:
+            if loop.time() + _RETRY_PAUSE_S >= end:
                 break
             await asyncio.sleep(_RETRY_PAUSE_S)
         text = templates.render(task)
