@@ -18,7 +18,16 @@ def _bitsandbytes(model: str, config: GenerationConfig, models_dir: Path) -> Eng
     return BitsAndBytesEngine(model, config, models_dir)
 
 
-CREATORS: dict[str, Callable[[str, GenerationConfig, Path], Engine]] = {"bitsandbytes": _bitsandbytes}
+def _xllamacpp(model: str, config: GenerationConfig, models_dir: Path) -> Engine:
+    from generation.engines.xllamacpp import XllamacppEngine
+
+    return XllamacppEngine(model, config)
+
+
+CREATORS: dict[str, Callable[[str, GenerationConfig, Path], Engine]] = {
+    "bitsandbytes": _bitsandbytes,
+    "xllamacpp": _xllamacpp,
+}
 
 
 def resolve(name: str) -> str:
