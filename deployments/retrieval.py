@@ -107,17 +107,18 @@ class ChatRetriever:
 
     def query(self, wish: Wish, view: SessionView) -> RankQuery:
         """The ranking query for a wish of this person."""
-        now_ms = round(time.time() * 1000)
-        count = len(wish.titles)
-        view = replace(
-            view,
-            items=view.items + wish.titles,
-            types=view.types + ("like",) * count,
-            values=view.values + (None,) * count,
-            timestamps_ms=view.timestamps_ms + tuple(now_ms + place for place in range(count)),
-        )
         if wish.about is not None:
             return RankQuery(view, 1, allowed=frozenset({wish.about}), include_seen=True)
+        if count := len(wish.titles):
+            # Alone: a long history would outvote what was just said. What the person has seen stays out all the same.
+            now_ms = round(time.time() * 1000)
+            view = replace(
+                view,
+                items=wish.titles,
+                types=("like",) * count,
+                values=(None,) * count,
+                timestamps_ms=tuple(now_ms + place for place in range(count)),
+            )
         refused = self._catalogue.in_categories(self._tenant, wish.refused) if wish.refused else frozenset()
         excluded = refused.union(wish.titles, wish.without)
         return RankQuery(view, wish.count, allowed=self._allowed(wish, excluded), excluded=excluded)
