@@ -12,7 +12,8 @@ Each at 1, 32 and 128 connections (closed loop, no pause), one after the other; 
 its mean is what ratios are of. Before each run of lists every person gets an event, so no list is of a session
 that was listed before. `effect` is from an acknowledged event to a list that reflects it, at half of the mixed peak.
 
-    --state DIR     a state directory with a trained version (it is copied); default: ./.tailorbird
+    --state DIR     a state directory with a trained version (it is copied); default: ./.tailorbird, or if that has
+                    none, the demo is loaded and trained first
     --rows N        events in the store before anything is timed (people with real sessions, repeated)
 """
 
@@ -26,6 +27,7 @@ import os
 import random
 import shutil
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
@@ -57,6 +59,14 @@ def clone(source: Path, target: Path) -> None:
     with sqlite3.connect(source / "tailorbird.db") as live, sqlite3.connect(target / "tailorbird.db") as copy:
         live.backup(copy)
     (target / "models").symlink_to((source / "models").resolve())
+
+
+def prepare(state: Path) -> None:
+    """Load the demo and train on it, for a machine where `make serve` never ran."""
+    environment = os.environ | {"TAILORBIRD_STATE_DIR": str(state)}
+    for job in ("demo", "refresh"):
+        print(f"python -m jobs.{job} ...", file=sys.stderr, flush=True)
+        subprocess.run([sys.executable, "-m", f"jobs.{job}"], env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
 def fill(settings: Settings, rows: int) -> int:
@@ -262,12 +272,13 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--connections", default="1,32,128")
     arguments = parser.parse_args()
-    if not (arguments.state / "artifacts").exists():
-        parser.error(f"{arguments.state} holds no version: run `make serve` once, or name another with --state")
     connections = [int(part) for part in arguments.connections.split(",")]
     with tempfile.TemporaryDirectory(prefix="tbb", dir="/tmp") as folder:
         state = Path(folder) / "s"
-        clone(arguments.state, state)
+        if (arguments.state / "artifacts").exists():
+            clone(arguments.state, state)
+        else:
+            prepare(state)
         (state / "deployment.yaml").write_text("recommender: {binding: deployment, max_replicas: 1}\n")
         (port,) = free_ports(1)
         os.environ |= {"TAILORBIRD_STATE_DIR": str(state), "TAILORBIRD_PORT": str(port)}
