@@ -149,10 +149,14 @@ def second_node(copy: Copy) -> subprocess.Popen[bytes]:
     command += [f"--dashboard-agent-listen-port={agent}", f"--dashboard-agent-grpc-port={agent_grpc}"]
     command += [f"--metrics-export-port={export}", f"--runtime-env-agent-port={env_agent}"]
     command += ["--min-worker-port=30000", "--max-worker-port=31999", f"--object-store-memory={128 << 20}"]
-    with copy.state_dir.with_suffix(".node.log").open("wb") as log:
-        return subprocess.Popen(
+    log_path = copy.state_dir.with_suffix(".node.log")
+    with log_path.open("wb") as log:
+        node = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
+    wait_until(lambda: b"Ray runtime started" in log_path.read_bytes() or node.poll() is not None, 60)
+    assert node.poll() is None, log_path.read_text()[-1000:]
+    return node
 
 
 def kill_node(copy: Copy) -> Line:
@@ -161,19 +165,19 @@ def kill_node(copy: Copy) -> Line:
     node = psutil.Process(copy.beside.pid)
     family = [node, *node.children(recursive=True)]
     lines = [" ".join(process.cmdline()) for process in family]
+    assert any("SessionShard" in line for line in lines), "no shard was placed on the second node"
     for process in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     copy.beside.wait()
     kinds = ("SessionShard", "Replica:tailorbird:Ingress", "haproxy")
     killed = {kind: sum(kind in line for line in lines) for kind in kinds}
-    shards, replicas = killed["SessionShard"], killed["Replica:tailorbird:Ingress"]
 
     def back() -> bool:
         now = len(copy.processes("ray::SessionShard")), len(copy.processes("Replica:tailorbird:Ingress"))
         return now >= (4, 2)
 
-    return {"killed": killed, "new_processes_s": wait_until(back) if shards or replicas else None}
+    return {"killed": killed, "new_processes_s": wait_until(back)}
 
 
 def shards_file(folder: Path, size: int) -> Path:

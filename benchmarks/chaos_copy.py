@@ -41,7 +41,7 @@ class Copy:
         own |= {f"TAILORBIRD_{name.upper()}": str(value) for name, value in settings.items()}
         self.environment = own
         self.join: Callable[[Copy], subprocess.Popen[bytes]] | None = None
-        """Called as soon as Ray runs, before the application is placed: starts another process."""
+        """Called as soon as Ray runs, before the application is placed: starts another process, and waits for it."""
         self.beside: subprocess.Popen[bytes] | None = None
         """That process."""
         self._process: subprocess.Popen[bytes] | None = None
@@ -86,7 +86,9 @@ class Copy:
             )
         while time.monotonic() - began < START_TIMEOUT_S:
             if self.join is not None and self.beside is None and (self.state_dir / "run.json").exists():
+                self._process.send_signal(signal.SIGSTOP)  # nothing is placed before the other is there
                 self.beside = self.join(self)
+                self._process.send_signal(signal.SIGCONT)
             if b"ready in" in self._log.read_bytes():
                 return time.monotonic() - began
             if self._process.poll() is not None:
