@@ -6,7 +6,7 @@ reasons stay exact, and a handful of numbers is learnt from thousands of held-ou
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,6 +45,7 @@ def learn_gates(
     steps: int,
     seed: int,
     ridge: float = 1e-5,
+    alike: Sequence[Hashable] | None = None,
 ) -> dict[str, Gate]:
     """Gates of the sources that put the held-out events at the top of the lists.
 
@@ -54,6 +55,7 @@ def learn_gates(
     Args:
         names: of the sources, (S,). values: their scores (S, Q, C). lengths: events per session (Q,).
         truth: booleans (Q, C), the held-out items. excluded: booleans (Q, C), items that are no candidates.
+        alike: (S,); sources with equal entries keep the same proportion in every session, so that they can be fused.
     """
     import torch
 
@@ -67,13 +69,19 @@ def learn_gates(
     out = torch.from_numpy(excluded)
     parameters = torch.zeros(len(names), 3)
     parameters[:, 0] = -1.0
+    groups: list[Hashable] = list(names if alike is None else alike)
+    leader = torch.tensor([groups.index(group) for group in groups])
+
+    def tied() -> Tensor:
+        return torch.cat([parameters[:, :1], parameters[leader, 1:]], dim=1)
+
     start = parameters.clone()
     parameters.requires_grad_(True)
     optimiser = torch.optim.Adam([parameters], lr=0.05)
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = 0.08 * (1 - step / steps) + 0.002
-        gates = torch.exp(parameters @ basis)
+        gates = torch.exp(tied() @ basis)
         logits = torch.einsum("sq,sqc->qc", gates, scaled).masked_fill(out, -1e4)
         loss = -(torch.log_softmax(logits, dim=1) * wanted).sum() / len(x)
         _descend(optimiser, loss + ridge * (parameters - start).square().sum())
@@ -82,10 +90,10 @@ def learn_gates(
         for group in optimiser.param_groups:
             group["lr"] = 0.05 * (1 - step / steps) + 0.002
         rows = torch.randperm(len(x))[:PAIRS_QUERIES]
-        logits = torch.einsum("sq,sqc->qc", torch.exp(parameters @ basis[:, rows]), scaled[:, rows])
+        logits = torch.einsum("sq,sqc->qc", torch.exp(tied() @ basis[:, rows]), scaled[:, rows])
         loss = _lambda_loss(logits.masked_fill(out[rows], -1e4), wanted[rows] > 0)
         _descend(optimiser, loss + ridge * (parameters - start).square().sum())
-    learnt = parameters.detach().numpy().astype(np.float64)
+    learnt = tied().detach().numpy().astype(np.float64)
     learnt[:, 0] -= np.log(spread)
     return {name: Gate(*(float(v) for v in row)) for name, row in zip(names, learnt, strict=True)}
 

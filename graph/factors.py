@@ -11,9 +11,29 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.linalg.lapack import spotrf, spotrs
 
 from graph.config import FactorsConfig
 from graph.kernels import Kernel, Sessions
+
+
+@dataclass(frozen=True, eq=False)
+class Solver:
+    """The sessions' ridge regressions, their systems (d, d) as Cholesky factors."""
+
+    factors: list[np.ndarray]
+
+    def solve(self, row: int, right: np.ndarray) -> np.ndarray:
+        """(d, n) or (d,): the inverse of session `row` times `right`."""
+        found, _ = spotrs(self.factors[row], right, lower=0)
+        return np.asarray(found)
+
+    def solve_all(self, right: np.ndarray) -> np.ndarray:
+        """(Q, d): each session's inverse times its row of `right` (Q, d)."""
+        out = np.empty(right.shape, dtype=np.float32)
+        for row in range(len(right)):
+            out[row] = self.solve(row, right[row])
+        return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +43,28 @@ class FoldInKernel(Kernel):
     alpha: float = 1.0
     ground: np.ndarray | None = None
 
+    @property
+    def reading(self) -> tuple[float, ...]:
+        """As of every kernel."""
+        return (-1.0, self.alpha)
+
+    def solver(self, offsets: np.ndarray, met: np.ndarray) -> Solver:
+        """The sessions' systems: the events of session q have the vectors `met[offsets[q]:offsets[q + 1]]`."""
+        assert self.ground is not None
+        factors = []
+        for start, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+            rows = met[start:end]
+            factor, failed = spotrf((self.ground + self.alpha * (rows.T @ rows)).T, lower=0, clean=0, overwrite_a=1)
+            if failed:
+                raise np.linalg.LinAlgError(f"the system of a session is not positive definite ({failed})")
+            factors.append(factor)
+        return Solver(factors)
+
     def vectors(self, sessions: Sessions, weights: np.ndarray) -> np.ndarray:
         """(Q, d): the sessions' vectors, times what the weights were scaled by."""
         assert self.source is not None
         drive = self.spread(sessions, weights) @ self.source
-        return np.linalg.solve(self._system(sessions), drive[:, :, None].astype(np.float32))[:, :, 0]
+        return self.solver(sessions.offsets, self.source[sessions.item]).solve_all(np.asarray(drive))
 
     def weights(self, sessions: Sessions) -> np.ndarray:
         """(P,): strengths times 1 + alpha, without normalisation, which the inverse sees to."""
@@ -38,17 +75,9 @@ class FoldInKernel(Kernel):
         assert self.source is not None and self.target is not None
         span = slice(sessions.offsets[row], sessions.offsets[row + 1])
         source = self.source[sessions.item[span]]
-        system = self.ground + self.alpha * (source.T @ source)
-        turned = np.linalg.solve(system, self.target[targets].T)
+        solver = self.solver(np.array([0, len(source)]), source)
+        turned = solver.solve(0, self.target[targets].T)
         return np.asarray((source * weights[span, None]) @ turned)
-
-    def _system(self, sessions: Sessions) -> np.ndarray:
-        assert self.source is not None and self.ground is not None
-        systems = np.empty((len(sessions), *self.ground.shape), dtype=np.float32)
-        for row in range(len(sessions)):
-            met = self.source[sessions.item[sessions.offsets[row] : sessions.offsets[row + 1]]]
-            systems[row] = self.ground + self.alpha * (met.T @ met)
-        return systems
 
 
 def fold_in_kernel(positive: sp.csr_matrix, config: FactorsConfig, seed: int) -> FoldInKernel:

@@ -180,14 +180,22 @@ def fill_unmet(
     swap = np.arange(old)
     swap[unmet] = old + np.arange(len(unmet))
     filled = []
+    matrices: dict[int, Any] = {}
     for kernel in kernels:
         if kernel.kind == "similar_text":
             filled.append(kernel)
             continue
-        longer = carry.kernel(kernel)
-        if longer.matrix is not None:
-            filled.append(replace(longer, matrix=longer.matrix[swap][:, swap]))
+        if kernel.matrix is not None:
+            # Sources with one matrix keep having one.
+            matrix = matrices.get(id(kernel.matrix))
+            if matrix is None:
+                longer = carry.kernel(kernel)
+                assert longer.matrix is not None
+                matrix = longer.matrix[swap][:, swap]
+                matrices[id(kernel.matrix)] = matrix
+            filled.append(replace(kernel, matrix=matrix))
         else:
+            longer = carry.kernel(kernel)
             assert longer.source is not None and longer.target is not None
             filled.append(replace(longer, source=longer.source[swap], target=longer.target[swap]))
     changed = []
@@ -223,10 +231,12 @@ def weigh(sources: Sources, split: Split, config: GraphConfig) -> tuple[dict[str
     head = contenders(values, excluded, combine.per_source, combine.contenders, config.seed)
     of_head, truth_of_head, out_of_head = values[:, each, head], truth[each, head], excluded[each, head]
 
+    alike = [kernel.fusion or kernel.name for kernel in sources.kernels] + [bias.name for bias in sources.biases]
+
     def learn(rows: np.ndarray) -> dict[str, Gate]:
         return learn_gates(
             names, of_head[:, rows], sessions.lengths[rows], truth_of_head[rows], out_of_head[rows], combine.steps,
-            config.seed,
+            config.seed, alike=alike,
         )  # fmt: skip
 
     half = np.random.default_rng(config.seed).random(len(sessions)) < 0.5

@@ -78,6 +78,17 @@ class Kernel:
         """N."""
         return (self.matrix if self.matrix is not None else self.source).shape[0]  # type: ignore[union-attr]
 
+    @property
+    def reading(self) -> tuple[float, ...]:
+        """Sources with the same value here give events the same weights."""
+        return self.memory, self.power
+
+    @property
+    def fusion(self) -> tuple[float, float, str] | None:
+        """Dense sources with the same value here read sessions alike: in fixed proportions they are one source."""
+        dense = self.matrix is not None and not sp.issparse(self.matrix)
+        return (self.memory, self.power, self.kind) if dense else None
+
     def weights(self, sessions: Sessions) -> np.ndarray:
         """(P,) the weight of each event of each session."""
         weight = sessions.strength

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from graph.config import GraphConfig
 from graph.content import ContentMap
+from graph.fresh import strongest_anchors
 from graph.kernels import Kernel, Sessions
 from graph.weights import EventWeights
 
@@ -90,24 +91,26 @@ class Model:
             total += self.gates[bias.name](x)[:, None].astype(np.float32) * bias.values[None, :]
         return total
 
-    def extend(self, item_ids: Sequence[str], weights: np.ndarray, vectors: np.ndarray | None = None) -> Model:
-        """The model with further items at the end, each expressed by anchors: `weights` (n, A) of the content map."""
-        if self.content is None:
-            raise ValueError("a model without a content map cannot take new items in")
-        anchors, new = self.content.anchors, len(item_ids)
-        carry = Carry(anchors, weights)
-        carried = carry.rows(self.vectors) if vectors is None else vectors
-        return replace(
-            self,
-            item_ids=self.item_ids + tuple(item_ids),
-            kernels=tuple(carry.kernel(kernel) for kernel in self.kernels),
-            biases=tuple(replace(b, values=np.concatenate([b.values, carry.rows(b.values)])) for b in self.biases),
-            vectors=np.concatenate([self.vectors, _unit(carried)]),
-            popularity=np.concatenate([self.popularity, np.zeros(new, dtype=self.popularity.dtype)]),
-            jitter=np.concatenate(
-                [self.jitter, np.random.default_rng(len(self.item_ids)).random(new, dtype=np.float32)]
-            ),
-        )
+    def fused(self) -> Model:
+        """The same model with dense sources that stand in fixed proportions made into one, named after the first."""
+        kept: list[Kernel] = []
+        for kernel in self.active:
+            gate = self.gates[kernel.name]
+            for place, other in enumerate(kept):
+                leader = self.gates[other.name]
+                alike = other.fusion == kernel.fusion and (leader.slope, leader.bend) == (gate.slope, gate.bend)
+                if kernel.fusion is not None and alike:
+                    assert isinstance(other.matrix, np.ndarray) and isinstance(kernel.matrix, np.ndarray)
+                    share = np.float32(np.exp(gate.level - leader.level))
+                    kept[place] = replace(other, matrix=other.matrix + share * kernel.matrix)
+                    break
+            else:
+                kept.append(kernel)
+        if len(kept) == len(self.kernels):
+            return self
+        names = {kernel.name for kernel in kept} | {bias.name for bias in self.biases}
+        gates = {name: gate for name, gate in self.gates.items() if name in names}
+        return replace(self, kernels=tuple(kept), gates=gates)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +135,7 @@ class Carry:
                 target=np.concatenate([target, self.rows(target)]),
             )
         if sp.issparse(kernel.matrix):
-            selector = sp.csr_matrix(self._sparse()).astype(np.float32)
+            selector = strongest_anchors(self.anchors, self.weights, kernel.items)
             below = selector @ kernel.matrix
             right = kernel.matrix @ selector.T
             return replace(kernel, matrix=sp.bmat([[kernel.matrix, right], [below, below @ selector.T]], format="csr"))
@@ -140,16 +143,3 @@ class Carry:
         right = kernel.matrix[:, self.anchors] @ self.weights.T
         corner = below[:, self.anchors] @ self.weights.T
         return replace(kernel, matrix=np.block([[kernel.matrix, right], [below, corner]]).astype(np.float32))
-
-    def _sparse(self) -> sp.csr_matrix:
-        """The weights as (n, N) with the strongest 50 of each row: enough for a matrix that is sparse itself."""
-        count = min(50, self.weights.shape[1])
-        best = np.argpartition(-np.abs(self.weights), count - 1, axis=1)[:, :count]
-        values = np.take_along_axis(self.weights, best, axis=1)
-        rows = np.repeat(np.arange(len(best)), count)
-        items = int(self.anchors.max()) + 1 if len(self.anchors) else 1
-        return sp.csr_matrix((values.ravel(), (rows, self.anchors[best].ravel())), shape=(len(best), items))
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9), dtype=np.float32)

@@ -39,10 +39,10 @@ def order_kernels(pairs: Pairs, config: OrderConfig) -> list[Kernel]:
     follow = _discounted(forward, popularity, config.from_power, config.to_power)
     near = _discounted(forward + forward.T, popularity, config.from_power, config.from_power)
     dense = pairs.shape[1] <= DENSE_ITEMS
-    kernels = []
-    for number, memory in enumerate(config.memories, start=1):
-        matrix = follow.toarray() if dense else strongest(follow, config.neighbours)
-        kernels.append(Kernel(f"next_{number}", matrix=matrix, memory=memory))
+    matrix = follow.toarray() if dense else strongest(follow, config.neighbours)
+    kernels = [
+        Kernel(f"next_{number}", matrix=matrix, memory=memory) for number, memory in enumerate(config.memories, start=1)
+    ]
     matrix = near.toarray() if dense else strongest(near, config.neighbours)
     kernels.append(Kernel("near", matrix=matrix))
     return kernels

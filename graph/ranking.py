@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
-import scipy.sparse as sp
 
 from cluster.errors import BundleError
-from cluster.messages import Item, RankedItem, RankedList, RankQuery, SessionView
+from cluster.messages import Item, RankedItem, RankedList, RankQuery, Reason, SessionView
 from graph.bundle import load_model
 from graph.content import hashed_features
+from graph.fresh import Fresh
 from graph.kernels import Sessions
-from graph.model import Model, context
-from graph.reasons import Parts, reasons_of
+from graph.model import Model
+from graph.reasons import TEXT, reasons_of
 from graph.rerank import diversify
 from graph.retrieval import Retriever
+from graph.scoring import Batch, Scorer, label
 
 JITTER = 1e-5
 """Random part of a score, per item, that decides between equals."""
@@ -40,12 +42,14 @@ class Ranker:
     def __init__(self, model: Model, version: str, retriever: Retriever | None = None) -> None:
         self.model = model
         self.version = version
+        self.items: tuple[str, ...] = model.item_ids
+        self._scorer = Scorer(model)
         self._number = {item_id: number for number, item_id in enumerate(model.item_ids)}
         self._retriever = retriever
+        self._popularity = model.popularity
         self._log_popularity = np.log1p(model.popularity).astype(np.float32)
         self._tie = (model.jitter * JITTER).astype(np.float32)
         self._strengths: dict[tuple[str, float | None], float] = {}
-        self._overlay = frozenset[str]()
         self._barred = np.empty(0, dtype=np.int64)
         self._filters: dict[frozenset[str], np.ndarray] = {}
         self._origin = self
@@ -63,11 +67,6 @@ class Ranker:
         if len(model.item_ids) > model.config.serving.exhaustive_items:
             retriever = Retriever.load(model, folder / "index.faiss")
         return cls(model, version or str(model.meta.get("version") or folder.name), retriever)
-
-    @property
-    def items(self) -> tuple[str, ...]:
-        """Ids of the items that can be ranked."""
-        return self.model.item_ids
 
     def __contains__(self, item_id: object) -> bool:
         return item_id in self._number
@@ -90,9 +89,19 @@ class Ranker:
             for row, item_id in enumerate(new):
                 if item_id in text_vectors:
                     text[row] = text_vectors[item_id]
-        extended = base.model.extend(tuple(new), content.express(hashed, text))
-        ranker = Ranker(extended, self.version, base._retriever)
-        ranker._overlay, ranker._origin = frozenset(new), base
+        ranker = copy(base)
+        ranker._origin = base
+        ranker._filters, ranker._barred = {}, np.empty(0, dtype=np.int64)
+        first = len(base.items)
+        fresh = Fresh(first, content.anchors, content.express(hashed, text))
+        ranker._scorer = Scorer(base._scorer.model, fresh)
+        ranker.items = base.items + tuple(new)
+        ranker._number = base._number | dict(zip(new, range(first, first + len(new)), strict=True))
+        nobody = np.zeros(len(new), dtype=np.float32)
+        ranker._popularity = np.concatenate([base._popularity, nobody])
+        ranker._log_popularity = np.concatenate([base._log_popularity, nobody])
+        jitter = np.random.default_rng(first).random(len(new), dtype=np.float32)
+        ranker._tie = np.concatenate([base._tie, jitter * np.float32(JITTER)])
         return ranker
 
     def without(self, item_ids: Iterable[str]) -> Ranker:
@@ -121,15 +130,15 @@ class Ranker:
         if item_id not in self._number:
             return None
         bare = copy(self)
-        bare.model = self.model.only(*(kernel.name for kernel in self.model.active))
+        bare._scorer = Scorer(self._scorer.model, self._scorer.fresh, biased=False)
         view = SessionView(None, (item_id,), ("like",), (None,), (0,), frozenset((item_id,)))
         return bare._rank_batch([RankQuery(view, n=n)])[0].items
 
     def popular(self, n: int = 10) -> tuple[RankedItem, ...]:
         """What most people met; the scores are their numbers."""
         order = np.argsort(-(self._log_popularity + self._tie), kind="stable")[:n]
-        counts = self.model.popularity
-        return tuple(RankedItem(self.model.item_ids[i], float(counts[i]), "popular") for i in order.tolist())
+        counts = self._popularity
+        return tuple(RankedItem(self.items[i], float(counts[i]), "popular") for i in order.tolist())
 
     def smoke(self) -> None:
         """Rank for a stranger and for somebody with two events.
@@ -142,46 +151,50 @@ class Ranker:
             raise BundleError(f"version {self.version} ranks nothing")
 
     def _events(self, view: SessionView) -> tuple[np.ndarray, np.ndarray]:
-        number, known = self._number, self._strengths
-        total: dict[int, float] = {}
-        for item_id, type_, value in zip(view.items, view.types, view.values, strict=True):
-            item = number.get(item_id)
-            if item is None:
-                continue
-            strength = known.get((type_, value))
-            if strength is None:
-                if len(known) >= STRENGTHS:
-                    known.clear()
-                strength = known[type_, value] = self.model.weights.one(type_, value)
-            if strength:
-                # Taken out and put in again, so that an item stands where it was met last.
-                total[item] = total.pop(item, 0.0) + strength
+        ids = view.items
+        known = self._strengths
+        strengths = list(map(known.get, zip(view.types, view.values, strict=True)))
+        if None in strengths:
+            if len(known) >= STRENGTHS:
+                known.clear()
+            for pair in set(zip(view.types, view.values, strict=True)):
+                known[pair] = self.model.weights.one(*pair)
+            strengths = [known[pair] for pair in zip(view.types, view.values, strict=True)]
         bound = self.model.config.events.max_strength
-        kept = {item: min(max(strength, -bound), bound) for item, strength in total.items() if abs(strength) > 1e-6}
-        return np.fromiter(kept.keys(), np.int64, len(kept)), np.fromiter(kept.values(), np.float32, len(kept))
+        if len(set(ids)) < len(ids):
+            # Taken out and put in again, so that an item stands where it was met last.
+            total: dict[str, float] = {}
+            for item_id, added in zip(ids, strengths, strict=True):
+                if added:
+                    total[item_id] = total.pop(item_id, 0.0) + added
+            ids, strengths = tuple(total), list(total.values())
+        item = np.fromiter(map(self._number.get, ids, repeat(-1)), np.int64, len(ids))
+        strength = np.array(strengths, dtype=np.float32)
+        kept = (item >= 0) & (np.abs(strength) > 1e-6)
+        if not kept.all():
+            item, strength = item[kept], strength[kept]
+        return item, np.minimum(np.maximum(strength, -bound), bound)
 
     def _rank_batch(self, queries: Sequence[RankQuery]) -> list[RankedList]:
         sessions = self.sessions([query.view for query in queries])
-        gates = self._gates(sessions)
-        weights = {kernel.name: kernel.weights(sessions) for kernel in self.model.active}
-        pools: list[tuple[np.ndarray | None, np.ndarray]]
+        batch = self._scorer.read(sessions)
+        sizes = [self._pool_size(query) for query in queries]
+        pools: list[tuple[np.ndarray, np.ndarray]]
         if self._retriever is None:
-            scores = self._all_scores(sessions, weights, gates)
-            pools = [(None, row) for row in scores]
+            scores = self._scorer.all_scores(batch) + self._tie
+            self._leave_out(queries, scores)
+            pools = best_of(scores, sizes)
         else:
-            found = self._retriever.pools(self.model, sessions, weights, gates, queries, self._numbers, self._fresh)
-            pools = [(candidates, values) for candidates, values in found]
-        lists = []
-        for row, query in enumerate(queries):
-            candidates, values = pools[row]
-            chosen = self._choose(query, candidates, values)
-            lists.append(self._list(query, sessions, row, chosen, weights, gates))
-        return lists
-
-    @property
-    def _fresh(self) -> np.ndarray:
-        """Numbers of the items of `with_items`, which stand at the end."""
-        return np.arange(len(self.model.item_ids) - len(self._overlay), len(self.model.item_ids))
+            fresh = np.arange(len(self.model.item_ids), len(self.items))
+            pools = []
+            found = self._retriever.pools(self._scorer, batch, queries, self._numbers, fresh)
+            for query, size, (candidates, values) in zip(queries, sizes, found, strict=True):
+                values = values + self._tie[candidates]
+                values[np.isin(candidates, np.concatenate([self._out(query), self._barred]))] = -np.inf
+                places, kept = best_of(values[None, :], [size])[0]
+                pools.append((candidates[places], kept))
+        chosen = [self._choose(query, *pool) for query, pool in zip(queries, pools, strict=True)]
+        return self._lists(queries, batch, chosen)
 
     def _numbers(self, item_ids: frozenset[str]) -> np.ndarray:
         """Numbers of these items, sorted. Filters come again and again with the same set, so some are kept."""
@@ -194,111 +207,105 @@ class Ranker:
             self._filters[item_ids] = found
         return found
 
-    def _gates(self, sessions: Sessions) -> dict[str, np.ndarray]:
-        x = context(sessions.lengths)
-        return {name: gate(x).astype(np.float32) for name, gate in self.model.gates.items()}
+    def _out(self, query: RankQuery) -> np.ndarray:
+        """Numbers of the items that the query's list must not show."""
+        out: Iterable[str] = query.excluded
+        if not query.include_seen:
+            out = query.excluded | query.view.seen if query.excluded else query.view.seen
+        numbers = np.fromiter(map(self._number.get, out, repeat(-1)), np.int64)
+        return numbers[numbers >= 0]
 
-    def _all_scores(
-        self, sessions: Sessions, weights: Mapping[str, np.ndarray], gates: Mapping[str, np.ndarray]
-    ) -> np.ndarray:
-        """(Q, N) float32. Gates go into the weights, so that each source is one product."""
-        model = self.model
-        if model.active_biases:
-            table = np.stack([bias.values for bias in model.active_biases])
-            total = np.stack([gates[bias.name] for bias in model.active_biases], axis=1) @ table
-        else:
-            total = np.zeros((len(sessions), len(model.item_ids)), dtype=np.float32)
-        vectors, targets = [], []
-        for kernel in model.active:
-            gated = weights[kernel.name] * gates[kernel.name][sessions.query]
-            if kernel.matrix is None:
-                vectors.append(kernel.vectors(sessions, gated))
-                targets.append(kernel.target)
-            else:
-                found = kernel.spread(sessions, gated) @ kernel.matrix
-                total += found.toarray() if sp.issparse(found) else found
-        for vector, target in zip(vectors, targets, strict=True):
-            total += vector @ target.T  # type: ignore[union-attr]
-        return np.asarray(total + self._tie, dtype=np.float32)
+    def _leave_out(self, queries: Sequence[RankQuery], scores: np.ndarray) -> None:
+        """Take what must not be shown out of the scores (Q, N)."""
+        if len(self._barred):
+            scores[:, self._barred] = -np.inf
+        for row, query in zip(scores, queries, strict=True):
+            row[self._out(query)] = -np.inf
+            if query.allowed is not None:
+                mask = np.ones(len(row), dtype=bool)
+                mask[self._numbers(query.allowed)] = False
+                row[mask] = -np.inf
 
-    def _choose(self, query: RankQuery, candidates: np.ndarray | None, values: np.ndarray) -> np.ndarray:
-        """Item numbers of the list, best first. `candidates` (C,) are the items that `values` (C,) belong to."""
-        values = np.array(values, dtype=np.float32)
-        items = np.arange(len(values)) if candidates is None else candidates
-        if query.allowed is not None and candidates is None:
-            mask = np.zeros(len(values), dtype=bool)
-            mask[self._numbers(query.allowed)] = True
-            values[~mask] = -np.inf
-        out = query.excluded if query.include_seen else query.excluded | query.view.seen
-        numbers = [self._number[item_id] for item_id in out if item_id in self._number]
-        if candidates is None:
-            values[numbers] = -np.inf
-            values[self._barred] = -np.inf
-        elif numbers or len(self._barred):
-            values[np.isin(candidates, np.concatenate([np.array(numbers, dtype=np.int64), self._barred]))] = -np.inf
-        serving = self.model.config.serving
-        size = query.n if query.diversity <= 0 else max(serving.diversity_pool, 5 * query.n)
-        size = min(size, len(values))
-        if size <= 0:
-            return np.empty(0, dtype=np.int64)
-        best = np.argpartition(-values, size - 1)[:size]
-        best = best[np.argsort(-values[best], kind="stable")]
-        best = best[np.isfinite(values[best])]
-        if query.diversity > 0 and len(best) > 1:
-            pool = items[best]
-            order = diversify(
-                values[best], self.model.vectors[pool], self._log_popularity[pool], query.n, min(query.diversity, 1.0)
-            )
-            best = best[order]
-        return np.asarray(items[best[: query.n]], dtype=np.int64)
+    def _pool_size(self, query: RankQuery) -> int:
+        return query.n if query.diversity <= 0 else max(self.model.config.serving.diversity_pool, 5 * query.n)
 
-    def _list(
-        self,
-        query: RankQuery,
-        sessions: Sessions,
-        row: int,
-        chosen: np.ndarray,
-        weights: Mapping[str, np.ndarray],
-        gates: Mapping[str, np.ndarray],
-    ) -> RankedList:
-        model = self.model
-        if not len(chosen):
-            return RankedList((), self.version)
-        span = slice(sessions.offsets[row], sessions.offsets[row + 1])
-        events = sessions.item[span]
-        liked = np.zeros((len(events), len(chosen)))
-        text = np.zeros((len(events), len(chosen)))
-        by_source: dict[str, np.ndarray] = {}
-        if len(events):
-            for kernel in model.active:
-                part = kernel.contributions(sessions, row, weights[kernel.name] * gates[kernel.name][row], chosen)
-                into = text if kernel.kind == "similar_text" else liked
-                into += part
-                by_source[_label(kernel.name)] = by_source.get(_label(kernel.name), 0.0) + part.sum(axis=0)
+    def _choose(self, query: RankQuery, items: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Item numbers of the list and their scores, best first, from a pool in order."""
+        if query.diversity > 0 and len(items) > 1:
+            vectors, known = self._scorer.vectors(items), self._log_popularity[items]
+            order = diversify(values, vectors, known, query.n, min(query.diversity, 1.0))
+            items, values = items[order], values[order]
+        return items[: query.n], values[: query.n]
+
+    def _lists(
+        self, queries: Sequence[RankQuery], batch: Batch, chosen: Sequence[tuple[np.ndarray, np.ndarray]]
+    ) -> list[RankedList]:
+        sessions, item_ids = batch.sessions, self.items
+        width = max((len(items) for items, _ in chosen), default=0)
+        if not width:
+            return [RankedList((), self.version) for _ in queries]
+        grid = np.zeros((len(queries), width), dtype=np.int64)
+        for row, (items, _) in enumerate(chosen):
+            grid[row, : len(items)] = items
+        shares: dict[str, np.ndarray] = {}
+        text_total = np.zeros(grid.shape)
+        for kernel, share in batch.shares(grid):
+            name = label(kernel.name)
+            shares[name] = shares[name] + share if name in shares else share
+            if kernel.kind == TEXT:
+                text_total += share
         biases: dict[str, np.ndarray] = {}
-        for bias in model.active_biases:
-            value = bias.values[chosen].astype(np.float64) * float(gates[bias.name][row])
-            biases[bias.kind] = biases.get(bias.kind, 0.0) + value
-        by_source |= biases
-        parts = Parts(tuple(model.item_ids[i] for i in events.tolist()), liked, text, biases)
-        totals = parts.totals().tolist()
-        names = list(by_source)
-        top = np.stack([by_source[name] for name in names]).argmax(axis=0).tolist() if names else [0] * len(chosen)
-        reasons = reasons_of(parts, model.config.serving.reasons) if query.explain else [()] * len(chosen)
-        return RankedList(
-            tuple(
-                RankedItem(model.item_ids[item], totals[place], self._source(item, names, top[place]), reasons[place])
-                for place, item in enumerate(chosen.tolist())
-            ),
-            self.version,
-        )
+        for place, bias in enumerate(self._scorer.biases):
+            part = self._scorer.bias_values[place][grid] * batch.bias_gates[:, place, None]
+            biases[bias.kind] = biases[bias.kind] + part if bias.kind in biases else part
+        shares |= biases
+        names = list(shares)
+        top = np.stack([shares[name] for name in names]).argmax(axis=0).tolist() if names else None
+        explained = any(query.explain for query in queries)
+        liked, text = batch.carried(grid) if explained and len(sessions.item) else (None, None)
+        # Of people of whom nothing is known, the biases are all there is to the score.
+        bare = sum(biases.values(), start=np.zeros(grid.shape)).tolist()
+        text_totals = text_total.tolist()
+        by_kind = [(kind, part.tolist()) for kind, part in biases.items()]
+        offsets, events = sessions.offsets.tolist(), sessions.item.tolist()
+        count, known = self.model.config.serving.reasons, len(self.model.item_ids)
+        lists = []
+        for row, (query, (numbers, values)) in enumerate(zip(queries, chosen, strict=True)):
+            start, end = offsets[row], offsets[row + 1]
+            items = numbers.tolist()
+            scores = (values - self._tie[numbers]).tolist() if end > start else bare[row][: len(items)]
+            reasons: list[tuple[Reason, ...]] = [()] * len(items)
+            if query.explain:
+                own = slice(start, end)
+                none = np.zeros((len(items), 0))
+                reasons = reasons_of(
+                    events[start:end],
+                    item_ids,
+                    none if liked is None else liked[: len(items), own],
+                    none if text is None else text[: len(items), own],
+                    text_totals[row],
+                    [(kind, parts[row]) for kind, parts in by_kind],
+                    scores,
+                    count,
+                )
+            sources = [names[place] for place in top[row]] if top else ["popular"] * len(items)
+            ranked = [
+                RankedItem(item_ids[item], scores[place], sources[place] if item < known else "fresh", reasons[place])
+                for place, item in enumerate(items)
+            ]
+            lists.append(RankedList(tuple(ranked), self.version))
+        return lists
 
-    def _source(self, item: int, names: Sequence[str], best: int) -> str:
-        if self._overlay and self.model.item_ids[item] in self._overlay:
-            return "fresh"
-        return names[best] if names else "popular"
 
-
-def _label(kernel: str) -> str:
-    """The source that a kernel's name stands for, as lists name it."""
-    return {"near": "session"}.get(kernel, "session" if kernel.startswith("next_") else kernel)
+def best_of(scores: np.ndarray, sizes: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each row of `scores` (Q, N) its best places and their scores, best first, as many as asked for and finite."""
+    size = min(max(sizes, default=0), scores.shape[1])
+    if size <= 0:
+        return [(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)) for _ in sizes]
+    best = np.argpartition(scores, scores.shape[1] - size, axis=1)[:, -size:]
+    rows = np.arange(len(scores))[:, None]
+    values = scores[rows, best]
+    order = np.argsort(-values, axis=1, kind="stable")
+    best, values = best[rows, order], values[rows, order]
+    lengths = np.minimum(np.isfinite(values).sum(axis=1), sizes).tolist()
+    return [(best[row, :length], values[row, :length]) for row, length in enumerate(lengths)]

@@ -81,6 +81,6 @@ def test_folding_in_gives_the_vector_of_training(data: Interactions) -> None:
     kernel = fold_in_kernel(positive, FactorsConfig(dim=6, rounds=3, ridge=2.0, alpha=3.0), 0)
     row = positive[0]
     met = kernel.source[row.indices]  # type: ignore[index]
-    expected = np.linalg.solve(kernel.ground + 3.0 * met.T @ met, 4.0 * met.sum(axis=0))  # type: ignore[operator]
+    expected = np.linalg.solve(kernel.ground + 3.0 * met.T @ met, 4.0 * met.sum(axis=0))
     session = Sessions.join([(row.indices, np.ones(row.nnz))])
     assert kernel.vectors(session, kernel.weights(session))[0] == pytest.approx(expected, rel=1e-3)

@@ -1,0 +1,261 @@
+"""Scores of a batch of sessions, and what each event carried of them: one pass over the sources, kept for the reasons.
+
+Sources that read sessions alike share the event weights; dense matrices that the gates keep in proportion have been
+fused into one (`Model.fused`), and sources with the same matrix are one product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import scipy.sparse as sp
+
+from graph.factors import FoldInKernel, Solver
+from graph.fresh import Fresh
+from graph.kernels import Kernel, Sessions
+from graph.model import Model, context
+
+
+@dataclass(frozen=True, eq=False)
+class FactorPart:
+    """A source with factors, for one batch: gated weights (P,) and vectors (P, d) of events, vectors (Q, d)."""
+
+    kernel: Kernel
+    fresh_target: np.ndarray | None
+    weights: np.ndarray
+    rows: np.ndarray
+    vectors: np.ndarray
+    solver: Solver | None
+
+    def targets(self, items: np.ndarray) -> np.ndarray:
+        """(..., d) target vectors of items, old or new."""
+        assert self.kernel.target is not None
+        return _rows(self.kernel.target, self.fresh_target, items)
+
+
+@dataclass(frozen=True, eq=False)
+class TablePart:
+    """The sources with one matrix, for one batch: gated weights (P,) and scores (Q, N), dense, or sparse."""
+
+    kernel: Kernel
+    weights: np.ndarray
+    scores: np.ndarray | sp.csr_matrix
+    fresh: np.ndarray | sp.csr_matrix | None
+
+    def at(self, items: np.ndarray) -> np.ndarray:
+        """(Q, n) scores of the items (Q, n)."""
+        if self.fresh is None:
+            return _pick(self.scores, items)
+        first = self.scores.shape[1]
+        old = _pick(self.scores, np.minimum(items, first - 1))
+        return np.where(items < first, old, _pick(self.fresh, np.maximum(items - first, 0)))
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What the model makes of Q sessions."""
+
+    sessions: Sessions
+    factors: list[FactorPart]
+    tables: list[TablePart]
+    bias_gates: np.ndarray
+    fresh: Fresh | None
+
+    def carried(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(n, P) each: what each event carries of its session's items of `chosen` (Q, n), by behaviour and by text."""
+        sessions, count = self.sessions, chosen.shape[1]
+        carried = {
+            "because_liked": np.zeros((len(sessions.item), count), np.float32),
+            "similar_text": np.zeros((len(sessions.item), count), np.float32),
+        }
+        liked = carried["because_liked"]
+        for table in self.tables:
+            into = carried.get(table.kernel.kind, liked)
+            kept = np.flatnonzero(table.weights)
+            into[kept] += self._block(table, kept, chosen) * table.weights[kept, None]
+        ends = sessions.offsets.tolist()
+        for part in self.factors:
+            into = carried.get(part.kernel.kind, liked)
+            targets = part.targets(chosen)
+            for row in range(len(sessions)):
+                start, end = ends[row], ends[row + 1]
+                if start < end:
+                    turned = targets[row].T if part.solver is None else part.solver.solve(row, targets[row].T)
+                    into[start:end] += (part.rows[start:end] @ turned) * part.weights[start:end, None]
+        return np.ascontiguousarray(liked.T), np.ascontiguousarray(carried["similar_text"].T)
+
+    def shares(self, chosen: np.ndarray) -> list[tuple[Kernel, np.ndarray]]:
+        """Of each source, (Q, n): its share of the scores of the items `chosen` (Q, n)."""
+        shares = [(part.kernel, np.einsum("qd,qnd->qn", part.vectors, part.targets(chosen))) for part in self.factors]
+        return shares + [(table.kernel, table.at(chosen)) for table in self.tables]
+
+    def _block(self, table: TablePart, kept: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """(K, n): the matrix at the events of the rows `kept` and what was chosen for their sessions."""
+        matrix, sessions = table.kernel.matrix, self.sessions
+        events, query = sessions.item[kept], sessions.query[kept]
+        assert matrix is not None
+        items = matrix.shape[0]
+        if self.fresh is not None and ((events >= items).any() or (chosen >= items).any()):
+            out = np.empty((len(kept), chosen.shape[1]), dtype=np.float32)
+            for row in np.unique(query):
+                own = query == row
+                out[own] = self.fresh.block(matrix, events[own], chosen[row])
+            return out
+        if sp.issparse(matrix):
+            return _pick(matrix, chosen[query], events)
+        return np.asarray(np.take(matrix.reshape(-1), events[:, None] * items + chosen[query]))
+
+
+@dataclass(eq=False)
+class Scorer:
+    """A model, with new items beside it, ready to score; without what is the same for everybody if not `biased`."""
+
+    model: Model
+    fresh: Fresh | None = None
+    biased: bool = True
+    bias_values: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.model = self.model.fused()
+        self._factors = [kernel for kernel in self.model.active if kernel.matrix is None]
+        groups: dict[int, list[Kernel]] = {}
+        for kernel in self.model.active:
+            if kernel.matrix is not None:
+                groups.setdefault(id(kernel.matrix), []).append(kernel)
+        self._tables = list(groups.values())
+        biases = self.model.active_biases if self.biased else ()
+        self.biases = biases
+        self.bias_values = (
+            np.stack([self.join(bias.values) for bias in biases]).astype(np.float32)
+            if biases
+            else np.zeros((0, self.size), np.float32)
+        )
+        self._fresh_vectors: np.ndarray | None = None
+        rows = self.fresh.rows if self.fresh is not None else None
+        self._fresh_sources = [rows(k.source) if rows and k.source is not None else None for k in self._factors]
+        self._fresh_targets = [rows(k.target) if rows and k.target is not None else None for k in self._factors]
+
+    @property
+    def size(self) -> int:
+        """Items, the new ones included."""
+        return len(self.model.item_ids) + (len(self.fresh) if self.fresh is not None else 0)
+
+    def join(self, values: np.ndarray) -> np.ndarray:
+        """(N, ...) -> (N + n, ...)."""
+        return values if self.fresh is None else np.concatenate([values, self.fresh.rows(values)])
+
+    def vectors(self, items: np.ndarray) -> np.ndarray:
+        """(n, d): unit vectors of items, old or new, that tell how alike they are."""
+        if self.fresh is None:
+            return np.asarray(self.model.vectors[items])
+        if self._fresh_vectors is None:
+            made = self.fresh.rows(self.model.vectors)
+            self._fresh_vectors = made / np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-9)
+        return _rows(self.model.vectors, self._fresh_vectors, items)
+
+    def read(self, sessions: Sessions) -> Batch:
+        """Everything that follows from the sessions, short of adding it up."""
+        x = context(sessions.lengths)
+        gates: Mapping[str, np.ndarray] = {
+            kernel.name: self.model.gates[kernel.name](x).astype(np.float32) for kernel in self.model.active
+        }
+        weights: dict[tuple[float, ...], np.ndarray] = {}
+
+        def gated(kernel: Kernel) -> np.ndarray:
+            if kernel.reading not in weights:
+                weights[kernel.reading] = kernel.weights(sessions)
+            return np.asarray(weights[kernel.reading] * gates[kernel.name][sessions.query])
+
+        factors = []
+        order, shape = np.arange(len(sessions.item)), (len(sessions), len(sessions.item))
+        for place, kernel in enumerate(self._factors):
+            assert kernel.source is not None
+            rows = _rows(kernel.source, self._fresh_sources[place], sessions.item)
+            weight = gated(kernel)
+            vectors = sp.csr_matrix((weight, order, sessions.offsets), shape=shape) @ rows
+            solver = None
+            if isinstance(kernel, FoldInKernel):
+                solver = kernel.solver(sessions.offsets, rows)
+                vectors = solver.solve_all(vectors)
+            factors.append(FactorPart(kernel, self._fresh_targets[place], weight, rows, vectors, solver))
+        tables = []
+        for group in self._tables:
+            total = gated(group[0])
+            for kernel in group[1:]:
+                total = total + gated(kernel)
+            scores = self._product(group[0], sessions, total)
+            fresh = self.fresh.columns(scores) if self.fresh is not None else None
+            tables.append(TablePart(group[0], total, scores, fresh))
+        bias_gates = np.stack([self.model.gates[bias.name](x) for bias in self.biases], axis=1) if self.biases else None
+        empty = np.zeros((len(sessions), 0))
+        return Batch(sessions, factors, tables, empty if bias_gates is None else bias_gates, self.fresh)
+
+    def all_scores(self, batch: Batch) -> np.ndarray:
+        """(Q, N + n) float32."""
+        total = batch.bias_gates.astype(np.float32) @ self.bias_values
+        items = len(self.model.item_ids)
+        old = total[:, :items]
+        for table in batch.tables:
+            old += _dense(table.scores)
+            if table.fresh is not None:
+                total[:, items:] += _dense(table.fresh)
+        for part in batch.factors:
+            assert part.kernel.target is not None
+            old += part.vectors @ part.kernel.target.T
+            if part.fresh_target is not None:
+                total[:, items:] += part.vectors @ part.fresh_target.T
+        return total
+
+    def _product(self, kernel: Kernel, sessions: Sessions, weights: np.ndarray) -> np.ndarray | sp.csr_matrix:
+        """(Q, N): the sum of the matrix's rows of each session's events."""
+        matrix = kernel.matrix
+        assert matrix is not None
+        items = matrix.shape[0]
+        kept = weights != 0
+        new = np.flatnonzero(kept & (sessions.item >= items)) if self.fresh is not None else ()
+        if len(new):
+            kept &= sessions.item < items
+        ends = np.concatenate(([0], np.cumsum(kept)))[sessions.offsets]
+        spread = sp.csr_matrix((weights[kept], sessions.item[kept], ends), shape=(len(sessions), items))
+        found = spread @ matrix
+        for row in new:
+            assert self.fresh is not None
+            met = self.fresh.met(matrix, int(sessions.item[row])) * weights[row]
+            query = int(sessions.query[row])
+            if sp.issparse(found):
+                single = sp.csr_matrix((met, (np.full(items, query), np.arange(items))), shape=found.shape)
+                single.eliminate_zeros()
+                found = found + single
+            else:
+                found[query] += met
+        return found
+
+
+def _rows(values: np.ndarray, fresh: np.ndarray | None, items: np.ndarray) -> np.ndarray:
+    """(..., d): the rows of old and new items."""
+    if fresh is None:
+        return np.take(values, items, axis=0)
+    out = values[np.minimum(items, len(values) - 1)]
+    new = items >= len(values)
+    out[new] = fresh[items[new] - len(values)]
+    return out
+
+
+def _dense(scores: np.ndarray | sp.csr_matrix) -> np.ndarray:
+    return np.asarray(scores.toarray() if sp.issparse(scores) else scores)  # type: ignore[union-attr]
+
+
+def _pick(scores: np.ndarray | sp.csr_matrix, items: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+    """(Q, n) entries of `scores` (R, N) at the columns `items` (Q, n) of the rows (Q,), by default each one's own."""
+    lines = np.arange(len(items)) if rows is None else rows
+    if not sp.issparse(scores):
+        return np.asarray(scores[lines[:, None], items])
+    flat = scores[np.repeat(lines, items.shape[1]), items.ravel()] if items.size else np.zeros(0)
+    return np.asarray(flat, dtype=np.float32).reshape(items.shape)
+
+
+def label(kernel: str) -> str:
+    """The source that a kernel's name stands for, as lists name it."""
+    return {"near": "session"}.get(kernel, "session" if kernel.startswith("next_") else kernel)

@@ -1,0 +1,115 @@
+"""New items beside a version score as if they were in it, and cost little; fusing sources changes nothing."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from cluster.messages import Item, RankQuery, SessionView
+from graph.content import ContentMap
+from graph.fresh import Fresh
+from graph.kernels import Kernel, Sessions
+from graph.model import Carry, Model
+from graph.ranking import Ranker
+from graph.scoring import Scorer
+from graph.weights import EventWeights
+
+RNG = np.random.default_rng(5)
+
+
+def fresh_of(model: Model, count: int) -> Fresh:
+    assert model.content is not None
+    weights = RNG.normal(size=(count, len(model.content.anchors))).astype(np.float32)
+    return Fresh(len(model.item_ids), model.content.anchors, weights / len(model.content.anchors))
+
+
+def widened(model: Model, fresh: Fresh) -> Model:
+    """The model with the new items written into every array."""
+    carry = Carry(fresh.anchors, fresh.weights)
+    return replace(
+        model,
+        item_ids=model.item_ids + tuple(f"new {n}" for n in range(len(fresh))),
+        kernels=tuple(carry.kernel(kernel) for kernel in model.kernels),
+        biases=tuple(replace(b, values=np.concatenate([b.values, carry.rows(b.values)])) for b in model.biases),
+    )
+
+
+def sparse(model: Model) -> Model:
+    """The same with sparse matrices."""
+    kernels = [k if k.matrix is None else replace(k, matrix=sp.csr_matrix(k.matrix)) for k in model.kernels]
+    return replace(model, kernels=tuple(kernels))
+
+
+def sessions_with(model: Model, new: int) -> Sessions:
+    first = len(model.item_ids)
+    parts = [(np.array([3, first, 8]), np.array([1.0, 0.7, -0.5])), (np.array([], np.int64), np.array([]))]
+    return Sessions.join([*parts, (np.array([first + new - 1]), np.array([1.0])), (np.array([1, 2]), np.ones(2))])
+
+
+@pytest.mark.parametrize("made", [lambda m: m, sparse], ids=["dense", "sparse"])
+def test_new_items_score_as_if_they_were_in_the_model(model: Model, made: object) -> None:
+    model = made(model)  # type: ignore[operator]
+    fresh = fresh_of(model, 4)
+    sessions = sessions_with(model, 4)
+    expected = widened(model, fresh).scores(sessions)
+    scorer = Scorer(model, fresh)
+    batch = scorer.read(sessions)
+    assert scorer.all_scores(batch) == pytest.approx(expected, abs=2e-4)
+    chosen = np.tile([0, len(model.item_ids) + 1, 17], (4, 1))
+    liked, text = batch.carried(chosen)
+    for row in range(4):
+        own = slice(sessions.offsets[row], sessions.offsets[row + 1])
+        events = (liked[:, own] + text[:, own]).sum(axis=1)
+        biases = scorer.bias_values[:, chosen[row]].T @ batch.bias_gates[row]
+        assert events + biases == pytest.approx(expected[row, chosen[row]], abs=2e-4)
+    total = sum(share for _, share in batch.shares(chosen)) + batch.bias_gates @ scorer.bias_values[:, chosen[0]]
+    assert total == pytest.approx(np.take_along_axis(expected, chosen, axis=1), abs=2e-4)
+
+
+def test_fusing_makes_fewer_sources_of_the_same_score(model: Model) -> None:
+    fused = model.fused()
+    assert {k.name for k in model.active} - {k.name for k in fused.active} == {"lift", "near"}
+    assert fused.fused() is fused
+    sessions = sessions_with(model, 1)
+    known = Sessions.join([(sessions.item[-2:], sessions.strength[-2:])])
+    assert fused.scores(known) == pytest.approx(model.scores(known), abs=1e-4)
+    matrices = {id(k.matrix) for k in fused.active if k.name.startswith("next_")}
+    assert len(matrices) == 1
+
+
+@pytest.mark.parametrize(("items", "limit_s"), [(20_000, 0.05), (100_000, 0.2)])
+def test_new_items_cost_little_in_a_large_catalogue(model: Model, items: int, limit_s: float) -> None:
+    ids = tuple(str(n) for n in range(items))
+    vectors = RNG.normal(size=(items, 64)).astype(np.float32)
+    table = sp.random(items, items, density=20 / items, format="csr", dtype=np.float32, rng=np.random.default_rng(0))
+    content = ContentMap(np.arange(1000), RNG.normal(size=(512, 1000)).astype(np.float32) / 1000)
+    large = Model(
+        item_ids=ids,
+        kernels=(Kernel("graph", source=vectors, target=vectors), Kernel("item_item", matrix=table)),
+        biases=(),
+        gates={name: model.gates[name] for name in ("graph", "item_item")},
+        vectors=vectors,
+        popularity=np.ones(items, dtype=np.float32),
+        jitter=np.zeros(items, dtype=np.float32),
+        weights=EventWeights(),
+        config=model.config.model_copy(
+            update={"serving": model.config.serving.model_copy(update={"exhaustive_items": items})}
+        ),
+        content=content,
+    )
+    ranker = Ranker(large, "v")
+    new = [Item(f"new {n}", title=f"word{n} of many", categories=("Rock",)) for n in range(20)]
+    ranker.with_items(new)
+    best = float("inf")
+    for _ in range(5):
+        started = time.process_time()
+        wider = ranker.with_items(new)
+        best = min(best, time.process_time() - started)
+    assert best < limit_s
+    found = wider.rank([RankQuery(SessionView(None, ("5",), ("like",), (None,), (0,), frozenset("5")), n=items + 20)])
+    assert {item.item_id for item in new} <= {entry.item_id for entry in found[0].items}
+    assert wider._scorer.model.kernels[0].source is vectors
