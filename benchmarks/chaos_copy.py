@@ -196,3 +196,4 @@ def prepared_copy(
     finally:
         copy.stop()
         shutil.rmtree(base, ignore_errors=True)
+        shutil.rmtree(ray_temp_dir(copy.settings), ignore_errors=True)
