@@ -1,0 +1,86 @@
+"""The chat route on a whole ingress: what retrieval finds reaches the writer, errors come in OpenAI's form."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from ray.exceptions import RayTaskError
+
+from cluster.errors import InputError
+from cluster.messages import EngineInfo, TextDone, TextPiece, WriteTask
+from deployments.services import Services
+
+App = tuple[httpx.AsyncClient, Services]
+
+
+class Notes:
+    """A writer that names all items of its task, or fails."""
+
+    def __init__(self) -> None:
+        self.tasks: list[WriteTask] = []
+        self.error: Exception | None = None
+
+    async def write(self, task: WriteTask) -> AsyncIterator[TextPiece | TextDone]:
+        self.tasks.append(task)
+        if self.error is not None:
+            raise self.error
+        text = f"You could try {', '.join(item.title for item in task.items)}."
+        yield TextPiece(text)
+        yield TextDone(text, "generated", "m", "p", completion_tokens=3)
+
+    async def info(self, timeout_s: float = 5.0) -> EngineInfo:
+        return EngineInfo("e", "m", "nf4", 1, "cpu", 1)
+
+
+@pytest.fixture
+def writer(app: App) -> Notes:
+    notes = Notes()
+    app[1].writer._writer = notes
+    return notes
+
+
+async def ask(app: App, *texts: str, **more: Any) -> httpx.Response:
+    messages = [{"role": ("user", "assistant")[n % 2], "content": text} for n, text in enumerate(texts)]
+    return await app[0].post("/v1/chat/completions", json={"messages": messages, **more})
+
+
+async def test_retrieved_items_and_only_they_reach_the_writer(app: App, writer: Notes) -> None:
+    answer = (await ask(app, "something like Noise 3, just two")).json()
+    task = writer.tasks[-1]
+    ids = answer["tailorbird"]["item_ids"]
+    assert [item.item_id for item in task.items] == ids and len(ids) == 2 and "loud/3" not in ids
+    assert task.liked == () and task.kind == "chat"
+    assert all(one.startswith("loud/") for one in ids)
+
+
+async def test_a_question_about_an_item_is_about_that_item(app: App, writer: Notes) -> None:
+    said = (await ask(app, "something ambient")).json()
+    ids = said["tailorbird"]["item_ids"]
+    assert all(one.startswith("静-") for one in ids)
+    text = said["choices"][0]["message"]["content"]
+    again = (await ask(app, "something ambient", text, "why the second one?")).json()
+    assert again["tailorbird"]["item_ids"] == [ids[1]]
+    assert writer.tasks[-1].kind == "reason" and writer.tasks[-1].messages == ()
+
+
+async def test_n_answers_have_seeds_of_their_own(app: App, writer: Notes) -> None:
+    answer = (await ask(app, "something ambient", n=3, seed=5)).json()
+    assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2]
+    assert sorted(task.seed for task in writer.tasks) == [5, 6, 7]  # type: ignore[type-var]
+    assert answer["usage"]["completion_tokens"] == 9
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_dialogue_that_no_model_takes_is_a_422_in_openais_form(app: App, writer: Notes, stream: bool) -> None:
+    from tests.deployments.test_writing import client
+
+    app[1].writer._writer = client(RayTaskError("write", "traceback", InputError("is too long", "messages")))
+    answer = await ask(app, "something ambient", stream=stream)
+    assert answer.status_code == 422
+    error = answer.json()["error"]
+    assert (
+        error["type"] == "invalid_request_error" and "too long" in error["message"] and "traceback" not in answer.text
+    )
