@@ -26,8 +26,12 @@ class EventConfig(Group):
     the default is positive and small; below zero a low rating repels like an explicit `dislike` does."""
     rating_ceiling: float = Field(default=1.1, gt=0.0)
     """What the highest rating counts."""
+    emphasis: float = Field(default=3.0, ge=1.0)
+    """How many times more an explicit sign of taste counts: an event of a type that weighs 1 or more, either way, and
+    is no rating, as `like`, `purchase` and `dislike` do. Where everybody gives such signs, the weights of the sources,
+    learnt with them, make up for it; among ratings or clicks they stand out."""
     max_strength: float = Field(default=1.5, gt=0.0)
-    """Several events of a person with one item add up, to this at most."""
+    """Several events of a person with one item add up, to this or the strongest of them at most."""
 
 
 class EncoderConfig(Group):

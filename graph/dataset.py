@@ -153,7 +153,10 @@ class Pairs:
 def condense(
     user: np.ndarray, item: np.ndarray, strength: np.ndarray, shape: tuple[int, int], max_strength: float
 ) -> Pairs:
-    """Rows sorted by user and time -> each pair once, at the place of its last row; strength 0 rows are left out."""
+    """Rows sorted by user and time -> each pair once, at the place of its last row; strength 0 rows are left out.
+
+    What a pair's rows add up to is bounded by `max_strength`, or by the strongest of them where that is more.
+    """
     kept = strength != 0
     user, item, strength = user[kept].astype(np.int64), item[kept].astype(np.int64), strength[kept]
     key = user * max(shape[1], 1) + item
@@ -162,7 +165,9 @@ def condense(
     last = len(key) - 1 - last_reversed
     order = np.argsort(last)
     rows = last[order]
-    bounded = np.clip(total[order], -max_strength, max_strength).astype(np.float32)
+    bound = np.full(len(last_reversed), max_strength)
+    np.maximum.at(bound, inverse, np.abs(strength[::-1]))
+    bounded = np.clip(total[order], -bound[order], bound[order]).astype(np.float32)
     offsets = np.concatenate(([0], np.cumsum(np.bincount(user[rows], minlength=shape[0]))))
     return Pairs(user[rows].astype(np.int32), item[rows].astype(np.int32), bounded, offsets, shape)
 

@@ -68,6 +68,11 @@ class Ranker:
             retriever = Retriever.load(model, folder / "index.faiss")
         return cls(model, version or str(model.meta.get("version") or folder.name), retriever)
 
+    @property
+    def fresh(self) -> frozenset[str]:
+        """Ids of the items that the version itself does not know."""
+        return frozenset(self.items[len(self.model.item_ids) :])
+
     def __contains__(self, item_id: object) -> bool:
         return item_id in self._number
 
@@ -160,20 +165,23 @@ class Ranker:
             for pair in set(zip(view.types, view.values, strict=True)):
                 known[pair] = self.model.weights.one(*pair)
             strengths = [known[pair] for pair in zip(view.types, view.values, strict=True)]
-        bound = self.model.config.events.max_strength
         if len(set(ids)) < len(ids):
             # Taken out and put in again, so that an item stands where it was met last.
+            bound = self.model.config.events.max_strength
             total: dict[str, float] = {}
+            bounds: dict[str, float] = {}
             for item_id, added in zip(ids, strengths, strict=True):
                 if added:
                     total[item_id] = total.pop(item_id, 0.0) + added
-            ids, strengths = tuple(total), list(total.values())
+                    bounds[item_id] = max(bounds.get(item_id, bound), abs(added))
+            ids = tuple(total)
+            strengths = [min(max(strength, -bounds[item_id]), bounds[item_id]) for item_id, strength in total.items()]
         item = np.fromiter(map(self._number.get, ids, repeat(-1)), np.int64, len(ids))
         strength = np.array(strengths, dtype=np.float32)
         kept = (item >= 0) & (np.abs(strength) > 1e-6)
         if not kept.all():
             item, strength = item[kept], strength[kept]
-        return item, np.minimum(np.maximum(strength, -bound), bound)
+        return item, strength
 
     def _rank_batch(self, queries: Sequence[RankQuery]) -> list[RankedList]:
         sessions = self.sessions([query.view for query in queries])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from graph.build import MET_BY, build_graph
 from graph.config import EncoderConfig
 from graph.dataset import Pairs
 from graph.encoder import POWER, GraphEncoder, user_vectors
-from graph.kernels import Kernel
+from graph.kernels import FULL, Kernel
 
 Report = Callable[[float, str], None]
 """Called with the share that is done, 0 to 1, and a few words."""
@@ -52,6 +52,8 @@ def train_encoder(
         epochs: how many to run without validation.
     """
     torch.set_num_threads(config.threads)
+    # How loud a sign of taste counts is for the gates; the vectors learn from what goes with what.
+    pairs = replace(pairs, strength=np.clip(pairs.strength, -FULL, FULL))
     generator = torch.Generator().manual_seed(seed)
     g = build_graph(pairs)
     positive = pairs.positive

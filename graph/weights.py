@@ -18,7 +18,8 @@ class EventWeights:
     """The table from event types to strengths.
 
     `by_type` and `default` are the application's settings; a `rating` counts by its place on `rating_scale`, from
-    `config.rating_floor` for the lowest to `config.rating_ceiling` for the highest. Zero means: tells nothing.
+    `config.rating_floor` for the lowest to `config.rating_ceiling` for the highest; other types that weigh 1 or more are
+    explicit signs, and count `config.emphasis` times that. Zero means: tells nothing.
     """
 
     by_type: Mapping[str, float] = field(default_factory=lambda: {"dislike": -1.0, "impression": 0.0})
@@ -38,12 +39,17 @@ class EventWeights:
 
     def one(self, type_: str, value: float | None) -> float:
         """Strength of one event."""
-        weight = self.by_type.get(type_, self.default)
+        weight = self._of_type(type_)
         if type_ != RATING or value is None or value != value:
             return weight
         low, high = self.rating_scale
         place = min(max((value - low) / (high - low), 0.0), 1.0) if high > low else 1.0
         return weight * (self.config.rating_floor + (self.config.rating_ceiling - self.config.rating_floor) * place)
+
+    def _of_type(self, type_: str) -> float:
+        weight = self.by_type.get(type_, self.default)
+        explicit = type_ != RATING and abs(weight) >= 1.0
+        return weight * self.config.emphasis if explicit else weight
 
     def of(self, types: Iterable[str], values: Iterable[float | None]) -> list[float]:
         """Strength of each event, in the order given."""
@@ -51,7 +57,7 @@ class EventWeights:
 
     def of_coded(self, codes: np.ndarray, names: tuple[str, ...], values: np.ndarray) -> np.ndarray:
         """The same for columns: `codes` (E,) index into `names`, `values` (E,) with NaN for none. float32 (E,)."""
-        table = np.array([self.by_type.get(name, self.default) for name in names], dtype=np.float32)
+        table = np.array([self._of_type(name) for name in names], dtype=np.float32)
         strength = table[codes] if len(names) else np.zeros(len(codes), dtype=np.float32)
         if RATING in names:
             low, high = self.rating_scale

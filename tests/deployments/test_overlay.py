@@ -88,7 +88,7 @@ async def test_a_new_version_takes_the_news_along(world: World) -> None:
     assert await world.look()
     assert world.overlay.current is not None and world.overlay.current[0] == "v2"
     assert set(world.ids(view=SessionView(None))) == {item.item_id for item in (*ITEMS, NEW)} - {"loud/5"}
-    assert world.overlay.current[1]._overlay == {item.item_id for item in ITEMS[30:]}
+    assert world.overlay.current[1].fresh == {item.item_id for item in ITEMS[30:]}
 
 
 async def test_too_many_new_ones_are_the_newest(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

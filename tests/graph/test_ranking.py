@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 from cluster.messages import Item, RankQuery, SessionView
+from graph.config import GraphConfig
 from graph.dataset import Interactions
+from graph.fit import Content, fit
 from graph.model import Model
 from graph.ranking import Ranker
+from graph.weights import EventWeights
 from tests.graph.conftest import LOUD, QUIET
 
 
@@ -167,3 +170,40 @@ def test_new_items_enter_by_what_is_known_of_them(ranker: Ranker) -> None:
 
 def test_smoke(ranker: Ranker) -> None:
     ranker.smoke()
+
+
+def test_a_few_likes_among_ratings_move_the_list(config: GraphConfig, weights: EventWeights) -> None:
+    """Where people rate, three likes of one genre by somebody new at least double its part of the list."""
+    genres = {"Drama": 40, "Comedy": 30, "Horror": 15, "Western": 15}
+    catalogue = {
+        f"{genre} {n}": Item(f"{genre} {n}", title=f"Film {n}", categories=(genre,))
+        for genre, count in genres.items()
+        for n in range(count)
+    }
+    rng = np.random.default_rng(0)
+    films = list(catalogue)
+    genre_of = np.array([item_id.split()[0] for item_id in films])
+    appeal = np.array([{"Drama": 4.0, "Comedy": 2.5}.get(genre, 1.0) for genre in genre_of]) / (
+        3.0 + np.array([int(item_id.split()[1]) for item_id in films])
+    )
+    users, items, values, times = [], [], [], []
+    for user in range(200):
+        taste = list(genres)[user % 4]
+        chance = appeal * np.where(genre_of == taste, 4.0, 1.0)
+        for place, item in enumerate(rng.choice(len(films), size=20, replace=False, p=chance / chance.sum())):
+            users.append(str(user))
+            items.append(films[item])
+            values.append(float(rng.integers(3, 6)))
+            times.append(1_000 * place)
+    data = Interactions.from_columns(users, items, weights, None, values, times, films)
+    ranker = Ranker(fit(data, Content.of(data.item_ids, catalogue, config), weights, config), "v")
+
+    def part(genre: str, session: SessionView) -> int:
+        return sum(item_id.startswith(genre) for item_id in ids(ranker, RankQuery(session, n=20)))
+
+    for genre in ("Horror", "Western"):
+        liked = view(*((f"{genre} {n}", "like") for n in (1, 4, 6)))
+        viewed = view(*((f"{genre} {n}", "view") for n in (1, 4, 6)))
+        before = part(genre, SessionView(None))
+        assert part(genre, liked) >= 2 * max(before, 1)
+        assert part(genre, liked) > part(genre, viewed)
