@@ -18,8 +18,8 @@ class EventWeights:
     """The table from event types to strengths.
 
     `by_type` and `default` are the application's settings; a `rating` counts by its place on `rating_scale`, from
-    `config.rating_floor` for the lowest to `config.rating_ceiling` for the highest; other types that weigh 1 or more are
-    explicit signs, and count `config.emphasis` times that. Zero means: tells nothing.
+    `config.rating_floor` for the lowest to `config.rating_ceiling` for the highest; other types that weigh 1 or more
+    are explicit signs, and count `config.emphasis` times that. Zero means: tells nothing.
     """
 
     by_type: Mapping[str, float] = field(default_factory=lambda: {"dislike": -1.0, "impression": 0.0})
