@@ -32,6 +32,7 @@ _MAKERS: dict[str, Callable[[Interactions, int], Split]] = {
     **{f"cold-session-{first}": _cold_session(first) for first in COLD_FIRST},
     "cold-item": lambda data, seed: cold_item_split(data, seed=seed),
 }
+GRAPH_ALONE = "graph model alone"
 PROTOCOLS = tuple(_MAKERS)
 RANDOM_SHARE = {"random": 1.0}
 """How the tuning part of training is drawn for a protocol: as the test part is, for us as for the peers."""
@@ -70,8 +71,8 @@ def evaluate(
     result = {"tailorbird": figures(ours)}
     peers = peer_lists(protocol, split, k, seed)
     result |= {name: figures(lists) for name, lists in peers.items()}
-    if ablation:
-        for name, part in parts_of(model).items():
+    for name, part in parts_of(model).items():
+        if ablation or name == GRAPH_ALONE:
             result[name] = figures(served_lists(Ranker(part, "part"), split, k))
     values = per_query(ours, split.truth, k)["ndcg"]
     low, high = bootstrap_interval(values, seed)
@@ -122,7 +123,7 @@ def peer_lists(protocol: str, split: Split, k: int, seed: int) -> dict[str, np.n
 def parts_of(model: Model) -> dict[str, Model]:
     """The model cut down: the graph alone, everything but the graph, each source alone."""
     graph = ("graph", "prior")
-    parts = {"graph model alone": model.only(*graph).ungated(*graph)}
+    parts = {GRAPH_ALONE: model.only(*graph).ungated(*graph)}
     parts["without the graph"] = model.only(*(name for name in model.gates if name not in graph))
     for name in model.gates:
         if name not in graph:

@@ -33,7 +33,8 @@ def main(
     events: Annotated[Path | None, typer.Option(help="Evaluate on this table of events instead.")] = None,
     seeds: Annotated[int, typer.Option(help="Splits with as many seeds, averaged.", min=1, max=100)] = 1,
     ablation: Annotated[
-        bool, typer.Option("--ablation", help="Also each source alone, and all without the graph.")
+        bool,
+        typer.Option("--ablation", help="Beside the graph model alone, each source alone, and all without the graph."),
     ] = False,
     k: Annotated[int, typer.Option(help="Length of the lists.", min=1, max=500)] = 10,
     train: Annotated[Path | None, typer.Option(help="Training events: user, item, rating, ts; tab-separated.")] = None,
