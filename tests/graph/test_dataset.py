@@ -21,12 +21,18 @@ def test_rows_are_sorted_by_user_and_time_and_ties_keep_their_order() -> None:
 
 def test_pairs_add_up_are_bounded_and_stand_at_the_last_event() -> None:
     data = Interactions.from_columns(
-        ["u"] * 6, ["x", "y", "x", "x", "q", "x"], WEIGHTS, ["like", "like", "like", "like", "impression", "like"]
+        ["u"] * 9,
+        ["x", "y", "x", "x", "q", "x", "z", "z", "z"],
+        WEIGHTS,
+        ["view", "view", "like", "view", "impression", "like", *["view"] * 3],
     )
+    many = Interactions.from_columns(["u"] * 9, ["w"] * 9, WEIGHTS, ["view"] * 9)
     pairs = data.pairs
-    assert [data.item_ids[i] for i in pairs.item] == ["y", "x"]
-    assert pairs.strength.tolist() == [1.0, pytest.approx(1.5)]
-    assert pairs.offsets.tolist() == [0, 2]
+    assert [data.item_ids[i] for i in pairs.item] == ["y", "x", "z"]
+    # Like upon like is no more than one like; views add up, but not beyond the bound.
+    assert pairs.strength.tolist() == pytest.approx([0.3, 3.0, 0.9])
+    assert many.pairs.strength.tolist() == pytest.approx([1.5])
+    assert pairs.offsets.tolist() == [0, 3]
 
 
 def test_batches_and_columns_agree() -> None:
@@ -42,7 +48,7 @@ def test_batches_and_columns_agree() -> None:
     )
     data = Interactions.from_batches([batch], WEIGHTS, catalogue=("x", "unmet"))
     assert data.shape == (2, 2)
-    assert data.strength.tolist() == [pytest.approx(0.45), -1.0]
+    assert data.strength.tolist() == [pytest.approx(0.45), -3.0]
     assert data.pairs.positive.toarray().tolist() == [[1, 0], [0, 0]]
     assert len(Interactions.from_batches([], WEIGHTS)) == 0
 
