@@ -121,7 +121,7 @@ def test_a_text_streams_clause_by_clause_and_ends_once(api: httpx.Client) -> Non
     assert set(kinds[1:-1]) == {"text"}
     done = got[-1][1]
     assert done["text"] == "".join(data["text"] for kind, data in got if kind == "text")
-    assert done["source"] in {"generated", "template"}
+    assert done["source"] in {"generated", "cached", "template"}
     assert done["parts"] == [{"type": "text", "text": done["text"]}]
     assert done["model_version"] not in {"", "none"} and done["prompt_version"] and done["model"]
 

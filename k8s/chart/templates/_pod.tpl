@@ -66,6 +66,12 @@ imagePullSecrets:
   value: {{ .Values.serve.drainS | quote }}
 - name: RAY_USAGE_STATS_ENABLED
   value: "0"
+- name: RAY_health_check_period_ms
+  value: "1000"
+- name: RAY_health_check_failure_threshold
+  value: "3"
+- name: RAY_worker_niceness
+  value: "0"
 - name: DGLBACKEND
   value: pytorch
 - name: TOKENIZERS_PARALLELISM
