@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from benchmarks.load import request_bytes
+from benchmarks.load import Connection, request_bytes
 
 EVENT_SHARE = 5
 """One request of so many is an event."""
@@ -49,59 +49,6 @@ class Answer:
         return self.code in GOOD
 
 
-class _Connection(asyncio.Protocol):
-    """One request at a time. Unlike `load`'s it also reads an answer that ends with the connection, as proxies send."""
-
-    def __init__(self) -> None:
-        self._buffer = b""
-        self._waiter: asyncio.Future[tuple[int, bytes]] | None = None
-        self.transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0:
-            return
-        head = self._buffer[:end].lower()
-        at = head.find(b"content-length:")
-        length = 0 if at < 0 else int(head[at + 15 :].split(b"\r\n", 1)[0])
-        if at < 0 or len(self._buffer) < end + 4 + length:
-            return
-        self._answer(self._buffer[end + 4 : end + 4 + length])
-        if b"connection: close" in head:
-            self.close()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.transport = None
-        if self._waiter is None or self._waiter.done():
-            return
-        head, end, body = self._buffer.partition(b"\r\n\r\n")
-        if end and b"content-length:" not in head.lower():
-            self._answer(body)
-        else:
-            self._waiter.set_exception(exc or ConnectionError("closed by the server"))
-
-    async def send(self, request: bytes) -> tuple[int, bytes]:
-        assert self.transport is not None
-        self._buffer = b""
-        self._waiter = asyncio.get_running_loop().create_future()
-        self.transport.write(request)
-        return await self._waiter
-
-    def close(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()
-            self.transport = None
-
-    def _answer(self, body: bytes) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result((int(self._buffer[9:12]), body))
-
-
 class Load:
     """The load; a context manager around what is done to the server meanwhile. Runs in a thread of its own.
 
@@ -121,7 +68,7 @@ class Load:
         self._port, self._key = port, key
         self._event_deadline_s = event_deadline_s
         self._users = [f"load-{number}" for number in range(users)] + [str(number) for number in range(1, 900)]
-        self._idle: list[_Connection] = []
+        self._idle: list[Connection] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load")
 
@@ -166,12 +113,12 @@ class Load:
             body = {"user_id": user, "n": LIST_LENGTH, "timeout_ms": LIST_DEADLINE_S * 1000}
             path, deadline_s = "/v1/recommendations", LIST_DEADLINE_S
         kind = "event" if is_event else "list"
-        connection = self._idle.pop() if self._idle else _Connection()
+        connection = self._idle.pop() if self._idle else Connection()
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(deadline_s + GIVE_UP_S):
                 if connection.transport is None:
-                    _, connection = await loop.create_connection(_Connection, "127.0.0.1", self._port)
+                    _, connection = await loop.create_connection(Connection, "127.0.0.1", self._port)
                 status, answer = await connection.send(request_bytes("POST", path, orjson.dumps(body), self._key))
             said = check_event(status, answer) if is_event else check_list(status, answer)
             if is_event and status == 202 and not said:
@@ -221,7 +168,7 @@ def _parsed(body: bytes) -> dict[str, Any]:
     return answer if isinstance(answer, dict) else {}
 
 
-def summary(answers: list[Answer], struck_s: float | None, healed_by_s: float | None = None) -> dict[str, Any]:
+def summary(answers: list[Answer], struck_s: float | None) -> dict[str, Any]:
     """What a failure at `struck_s` did.
 
     `window_failed_share`: of the requests due in the ten seconds from then, those that failed. `heal_s`: until the last

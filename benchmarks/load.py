@@ -46,17 +46,17 @@ def request_bytes(method: str, path: str, body: bytes, key: str) -> bytes:
     return head.encode() + body
 
 
-class _Connection(asyncio.Protocol):
-    """One keep-alive connection, one request at a time."""
+class Connection(asyncio.Protocol):
+    """One keep-alive connection, one request at a time. An answer may also end with the connection, as proxies send."""
 
     def __init__(self) -> None:
         self._buffer = b""
         self._waiter: asyncio.Future[tuple[int, bytes]] | None = None
-        self._transport: asyncio.Transport | None = None
+        self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self.transport = transport
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -65,35 +65,38 @@ class _Connection(asyncio.Protocol):
             return
         head = self._buffer[:end].lower()
         at = head.find(b"content-length:")
-        if at < 0:
-            self._fail(ConnectionError("an answer without a length"))
+        length = 0 if at < 0 else int(head[at + 15 :].split(b"\r\n", 1)[0])
+        if at < 0 or len(self._buffer) < end + 4 + length:
             return
-        length = int(head[at + 15 :].split(b"\r\n", 1)[0])
-        if len(self._buffer) < end + 4 + length:
-            return
-        body = self._buffer[end + 4 : end + 4 + length]
-        status = int(self._buffer[9:12])
-        self._buffer = b""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result((status, body))
+        self._answer(self._buffer[end + 4 : end + 4 + length])
+        if b"connection: close" in head:
+            self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(exc or ConnectionError("closed by the server"))
-
-    def _fail(self, error: Exception) -> None:
-        self._transport = None
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(error)
-
-    @property
-    def is_open(self) -> bool:
-        return self._transport is not None
+        self.transport = None
+        if self._waiter is None or self._waiter.done():
+            return
+        head, end, body = self._buffer.partition(b"\r\n\r\n")
+        if end and b"content-length:" not in head.lower():
+            self._answer(body)
+        else:
+            self._waiter.set_exception(exc or ConnectionError("closed by the server"))
 
     async def send(self, request: bytes) -> tuple[int, bytes]:
-        assert self._transport is not None
+        assert self.transport is not None
+        self._buffer = b""
         self._waiter = asyncio.get_running_loop().create_future()
-        self._transport.write(request)
+        self.transport.write(request)
         return await self._waiter
+
+    def close(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+            self.transport = None
+
+    def _answer(self, body: bytes) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result((int(self._buffer[9:12]), body))
 
 
 async def closed_loop(
@@ -111,11 +114,11 @@ async def closed_loop(
     end = start + seconds
 
     async def client() -> None:
-        connection = _Connection()
+        connection = Connection()
         while (now := loop.time()) < end:
             try:
-                if not connection.is_open:
-                    _, connection = await loop.create_connection(_Connection, "127.0.0.1", port)
+                if connection.transport is None:
+                    _, connection = await loop.create_connection(Connection, "127.0.0.1", port)
                 status, body = await connection.send(next(requests))
                 code = str(status) if check(status, body) else f"{status} wrong body"
                 result.bytes_last = len(body)
@@ -141,16 +144,16 @@ async def open_loop(
     """Send at a fixed rate whatever the server does; a request that finds no free connection waits, and that counts."""
     result = Result()
     loop = asyncio.get_running_loop()
-    free: asyncio.LifoQueue[_Connection] = asyncio.LifoQueue()
+    free: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
     for _ in range(connections):
-        free.put_nowait(_Connection())
+        free.put_nowait(Connection())
     start = loop.time()
 
     async def one(due: float) -> None:
         connection = await free.get()
         try:
-            if not connection.is_open:
-                _, connection = await loop.create_connection(_Connection, "127.0.0.1", port)
+            if connection.transport is None:
+                _, connection = await loop.create_connection(Connection, "127.0.0.1", port)
             status, body = await connection.send(next(requests))
             result.codes[str(status) if check(status, body) else f"{status} wrong body"] += 1
         except OSError as error:

@@ -23,9 +23,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import fsspec
-
 from cluster.errors import BundleError
+from cluster.filesystems import filesystem_of
 
 if TYPE_CHECKING:
     import numpy
@@ -251,8 +250,8 @@ def _check_name(name: str) -> None:
 
 def _filesystem(url: str) -> tuple[Any, str]:
     try:
-        filesystem, root = fsspec.core.url_to_fs(url)
-    except (ImportError, ValueError) as error:
+        filesystem, root = filesystem_of(url)
+    except (ImportError, ValueError, OSError) as error:
         raise BundleError(f"{url!r} cannot be reached: {error}") from None
     return filesystem, root.rstrip("/")
 

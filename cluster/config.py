@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -24,6 +24,8 @@ from cluster.errors import ConfigError
 ENV_PREFIX = "TAILORBIRD_"
 CONFIG_ENV = "TAILORBIRD_CONFIG"
 DEFAULT_FILE = "tailorbird.yaml"
+
+SectionModel = TypeVar("SectionModel", bound=BaseModel)
 
 EVENT_TYPE_PATTERN = r"^[a-z0-9_]{1,64}$"
 
@@ -127,8 +129,6 @@ class RecommenderConfig(Section):
     num_cpus: float = Field(default=0.2, ge=0)
     registry_poll_s: float = Field(default=1.0, gt=0)
     """How often, give or take a fifth, the registry pointer is read."""
-    max_n: int = Field(default=500, ge=1)
-    """Longest list that may be asked for."""
 
 
 class IngressConfig(Section):
@@ -262,6 +262,18 @@ def load_settings(path: str | Path | None = None, overrides: dict[str, Any] | No
     return settings
 
 
+def parse_section(model: type[SectionModel], values: dict[str, Any], name: str) -> SectionModel:
+    """Check a section with the model of the package that it belongs to.
+
+    Raises:
+        ConfigError: a key is unknown or a value malformed; the message names each as `section.key`.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(describe(error, "setting", name)) from None
+
+
 def describe(error: ValidationError, noun: str, section: str = "") -> str:
     """Each fault of a validation error: where (in which section), what was given, what is wrong."""
     lines = []
@@ -316,4 +328,4 @@ def _refuse_unknown_environment() -> None:
             raise ConfigError(f"unknown setting {name!r} in the environment")
 
 
-__all__ = ["ConfigError", "Settings", "describe", "load_settings", "settings_file"]
+__all__ = ["ConfigError", "Settings", "describe", "load_settings", "parse_section", "settings_file"]

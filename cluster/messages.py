@@ -31,14 +31,6 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class AppendResult:
-    """The answer to a batch of events: which were new and which had been stored before, in the order given."""
-
-    accepted: int
-    duplicate: int
-
-
-@dataclass(frozen=True, slots=True)
 class SessionView:
     """What is known of a person at this moment: parallel tuples, oldest event first, bounded by the settings.
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from pydantic import ValidationError
-
-from cluster.config import Settings, describe, load_settings
+from cluster.config import Settings, load_settings, parse_section
 from cluster.errors import ConfigError
 from generation.config import GenerationConfig
 from generation.engines import resolve
@@ -23,11 +21,8 @@ def check_settings(settings: Settings) -> None:
     Raises:
         ConfigError: naming what is unknown or malformed.
     """
-    try:
-        GraphConfig.model_validate(settings.graph)
-    except ValidationError as error:
-        raise ConfigError(describe(error, "setting", "graph")) from None
-    GenerationConfig.parse(settings.generation)
+    parse_section(GraphConfig, settings.graph, "graph")
+    parse_section(GenerationConfig, settings.generation, "generation")
     resolve(settings.engine)
 
 

@@ -18,7 +18,7 @@ from ray.exceptions import RayError
 from ray.util import metrics
 
 from cluster.coalescer import Coalescer
-from cluster.config import Settings
+from cluster.config import Settings, parse_section
 from cluster.errors import TailorbirdError
 from cluster.messages import EngineInfo, TextDone, TextPiece, WriteTask
 from cluster.sessions.names import NAMESPACE
@@ -111,7 +111,7 @@ class CachedWriter:
 
     def __init__(self, writer: Writing, settings: Settings) -> None:
         self._writer = writer
-        self._config = GenerationConfig.parse(settings.generation)
+        self._config = parse_section(GenerationConfig, settings.generation, "generation")
         made_by = f"{resolve(settings.engine)}\0{settings.model}\0{self._config.model_dump_json()}"
         self._made_by = hashlib.blake2b(made_by.encode(), digest_size=8).hexdigest()
         self._shards: Sequence[Any] = ()

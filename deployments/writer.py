@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 from ray.util import metrics
 
-from cluster.config import Settings
+from cluster.config import Settings, parse_section
 from cluster.messages import EngineInfo, TextDone, TextPiece, WriteTask
 from generation.config import GenerationConfig
 from generation.engines import EngineCounts, make
@@ -26,7 +26,7 @@ class Writer:
     """
 
     async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]  # Serve awaits it
-        config = GenerationConfig.parse(settings.generation)
+        config = parse_section(GenerationConfig, settings.generation, "generation")
         self._engine = make(settings.engine, settings.model, config, settings.state_dir.resolve() / MODELS_FOLDER)
         await self._engine.start()
         self._writer = TextWriter(self._engine, config)

@@ -18,8 +18,7 @@ from ray.serve.exceptions import RayServeException
 
 from cluster.errors import EngineError, InputError, OverloadError, TailorbirdError, UnavailableError
 from cluster.messages import EngineInfo, TextDone, TextPiece, WriteTask
-from generation import prompts, templates
-from generation.facts import facts_of_task
+from generation.writer import template_text
 
 log = logging.getLogger("tailorbird.writing")
 
@@ -76,11 +75,8 @@ class WriterClient:
             if loop.time() + _RETRY_PAUSE_S >= end:
                 break
             await asyncio.sleep(_RETRY_PAUSE_S)
-        text = templates.render(task)
-        yield TextPiece(text)
-        yield TextDone(
-            text, "template", "template", prompts.version(task.kind), facts=facts_of_task(task), rules=("unavailable",)
-        )
+        for frame in template_text(task):
+            yield frame
 
     async def info(self, timeout_s: float = 5.0) -> EngineInfo:
         """What the writers run on.

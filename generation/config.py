@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from cluster.errors import ConfigError
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class GenerationConfig(BaseModel):
@@ -56,19 +54,3 @@ class GenerationConfig(BaseModel):
     """Actors that share the content cache, by item."""
     trust_remote_code: bool = False
     """Whether code that a Hugging Face repository carries may run. Leave it off for models that you do not know."""
-
-    @classmethod
-    def parse(cls, values: dict[str, Any]) -> GenerationConfig:
-        """Check the section `generation`.
-
-        Raises:
-            ConfigError: a key is unknown or a value is malformed; the message names each.
-        """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            faults = "; ".join(
-                f"setting 'generation.{'.'.join(map(str, fault['loc']))}' is {fault.get('input')!r}: {fault['msg']}"
-                for fault in error.errors(include_url=False)
-            )
-            raise ConfigError(faults) from None

@@ -219,7 +219,7 @@ def template_text(task: WriteTask) -> tuple[TextPiece, TextDone]:
     """The frames of a text that no engine had a part in, for callers that reach no writer."""
     task = _narrowed(task)
     text = templates.render(task)
-    done = TextDone(text, "template", "template", prompts.version(task.kind), facts_of_task(task))
+    done = TextDone(text, "template", "template", prompts.version(task.kind), facts_of_task(task), ("unavailable",))
     return TextPiece(text), done
 
 

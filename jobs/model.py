@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from pydantic import ValidationError
 
-from cluster.config import Settings, describe
-from cluster.errors import ConfigError
+from cluster.config import Settings, parse_section
 from cluster.messages import Item
 from graph.config import GraphConfig
 from graph.text import TextEncoder, TextVectorCache, find_encoder
@@ -17,10 +15,7 @@ from jobs.common import progress
 
 def graph_config_of(settings: Settings) -> GraphConfig:
     """The section `graph`, checked. Raises ConfigError."""
-    try:
-        return GraphConfig.model_validate(settings.graph)
-    except ValidationError as error:
-        raise ConfigError(describe(error, "setting of the section graph")) from None
+    return parse_section(GraphConfig, settings.graph, "graph")
 
 
 def weights_of(settings: Settings, config: GraphConfig) -> EventWeights:

@@ -15,12 +15,13 @@ from typing import Annotated, Any
 
 import typer
 
+from cluster.artifacts import delete_bundle
 from cluster.config import Settings
+from cluster.filesystems import filesystem_of
 from cluster.housekeeping import prune_rows
 from cluster.messages import Version
 from cluster.store import Store, connect_store
 from jobs.common import ConfigOption, run, say, settings_of, stage
-from jobs.sources import filesystem_of
 
 ORPHAN_AGE_S = 86_400.0
 """A folder without a registry row may be one that is being written; no refresh takes so long."""
@@ -60,20 +61,14 @@ def prune_versions(store: Store, settings: Settings, name: str, keep: int, dry_r
     if not dry_run:
         for version in old:
             store.registry.remove(settings.tenant, name, version.version)
-            _delete(version.url)
+            delete_bundle(version.url)
         for url in orphans:
-            _delete(url)
+            delete_bundle(url)
     for url in [version.url for version in old] + orphans:
         say(f"{'would delete' if dry_run else 'deleted'} {url}")
     removed = [version.version for version in old]
     kept = [version.version for version in known if version.version not in removed]
     return {"name": name, "live": live.version if live else None, "kept": kept, "removed": removed, "orphans": orphans}
-
-
-def _delete(url: str) -> None:
-    filesystem, path = filesystem_of(url)
-    if filesystem.exists(path):
-        filesystem.rm(path, recursive=True)
 
 
 def _orphans(known: list[Version], artifacts_url: str) -> list[str]:

@@ -19,6 +19,7 @@ from typing import IO, Any
 import orjson
 
 from cluster.errors import InputError
+from cluster.filesystems import filesystem_of
 
 FORMATS = {
     ".csv": "csv",
@@ -95,20 +96,6 @@ def _format_of(url: str) -> str:
     if not suffixes or suffixes[-1] not in FORMATS:
         raise InputError(f"has an extension that is none of {', '.join(FORMATS)} (or one of these and .gz)", url)
     return FORMATS[suffixes[-1]]
-
-
-def filesystem_of(url: str) -> tuple[Any, str]:
-    """The fsspec file system of a path or URL, and the path in it."""
-    import fsspec
-
-    # pyarrow carries its own clients for object stores; fsspec would want a package for each.
-    if url.startswith(("s3://", "gs://")):
-        from fsspec.implementations.arrow import ArrowFSWrapper
-        from pyarrow.fs import FileSystem
-
-        filesystem, path = FileSystem.from_uri(url)
-        return ArrowFSWrapper(filesystem), path
-    return fsspec.url_to_fs(url)
 
 
 @contextmanager

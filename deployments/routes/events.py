@@ -14,7 +14,7 @@ from cluster.errors import InputError
 from cluster.messages import Event
 from cluster.records import parse_event
 from deployments.problems import problem_response, request_id_of
-from deployments.schemas import EventBatch, EventBody, EventsResponse
+from deployments.schemas import EventsResponse
 from deployments.services import Services, services_of
 
 router = APIRouter(tags=["events"])
@@ -114,7 +114,3 @@ def pseudonymised(event: Event, stored_id: str) -> Event:
     if stored_id == event.user_id:
         return event
     return replace(event, user_id=stored_id)
-
-
-DOCUMENTED = (EventBatch, EventBody)
-"""Models that the OpenAPI document needs although no route takes them as a parameter."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.config import parse_section
 from cluster.errors import ConfigError, EngineError
 from generation.config import GenerationConfig
 from generation.demo import prepare_model
@@ -86,6 +87,6 @@ def test_hugging_face_ids_and_folders_pass(tmp_path: Path) -> None:
 
 def test_unknown_settings_are_refused_by_name() -> None:
     with pytest.raises(ConfigError, match=r"generation\.max_batch"):
-        GenerationConfig.parse({"max_batch": 0})
+        parse_section(GenerationConfig, {"max_batch": 0}, "generation")
     with pytest.raises(ConfigError, match=r"generation\.colour"):
-        GenerationConfig.parse({"colour": 1})
+        parse_section(GenerationConfig, {"colour": 1}, "generation")

@@ -1,0 +1,19 @@
+"""Where a path or URL leads: one way to a file system for artifacts and for jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def filesystem_of(url: str) -> tuple[Any, str]:
+    """The fsspec file system of a path or URL, and the path in it."""
+    import fsspec
+
+    # pyarrow carries its own clients for object stores; fsspec would want a package for each.
+    if url.startswith(("s3://", "gs://")):
+        from fsspec.implementations.arrow import ArrowFSWrapper
+        from pyarrow.fs import FileSystem
+
+        filesystem, path = FileSystem.from_uri(url)
+        return ArrowFSWrapper(filesystem), path
+    return fsspec.url_to_fs(url)
