@@ -96,6 +96,7 @@ def cache_actors(config: GenerationConfig) -> list[Any]:
             num_cpus=0,
             max_restarts=-1,
             max_concurrency=2000,  # one that waits for a text holds a place
+            enable_task_events=False,
         ).remote(config.cache_bytes // config.cache_shards)
         for index in range(config.cache_shards)
     ]

@@ -89,6 +89,7 @@ def shard_actors(settings: Settings) -> list[Any]:
             max_restarts=-1,
             max_task_retries=-1,
             max_concurrency=1000,
+            enable_task_events=False,  # at hundreds of calls a second they would fill the control store, for nobody
             scheduling_strategy="SPREAD",
         ).remote(index, portable)
         for index in range(sessions.shards)
