@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from cluster.store.api_keys import StoredKey
+from cluster.store.audit import AuditEntry
 from cluster.store.connect import connect_store
 from cluster.store.entities import Change
 from cluster.store.feedback import Feedback, Recommendation
@@ -9,4 +11,14 @@ from cluster.store.operations import Operation
 from cluster.store.registry import Move
 from cluster.store.store import Store
 
-__all__ = ["Change", "Feedback", "Move", "Operation", "Recommendation", "Store", "connect_store"]
+__all__ = [
+    "AuditEntry",
+    "Change",
+    "Feedback",
+    "Move",
+    "Operation",
+    "Recommendation",
+    "Store",
+    "StoredKey",
+    "connect_store",
+]

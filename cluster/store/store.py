@@ -11,6 +11,8 @@ from typing import Any, Self
 
 from cluster.config import Settings
 from cluster.errors import InputError
+from cluster.store.api_keys import KeyStore
+from cluster.store.audit import AuditLog
 from cluster.store.database import MIGRATION_LOCK, Database, Gateway
 from cluster.store.entities import ItemStore, UserStore
 from cluster.store.events import EventStore
@@ -22,7 +24,7 @@ from cluster.store.retention import Retention
 
 
 class Store:
-    """Parts: `events`, `items`, `users`, `registry`, `feedback`, `retention`, `operations`."""
+    """Parts: `events`, `items`, `users`, `registry`, `feedback`, `retention`, `operations`, `api_keys`, `audit`."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -33,6 +35,8 @@ class Store:
         self.feedback = FeedbackStore(database)
         self.retention = Retention(database)
         self.operations = OperationStore(database)
+        self.api_keys = KeyStore(database)
+        self.audit = AuditLog(database)
         parts: tuple[Part, ...] = (
             self.events,
             self.items,
@@ -41,6 +45,8 @@ class Store:
             self.feedback,
             self.retention,
             self.operations,
+            self.api_keys,
+            self.audit,
         )
         self._parts = {part.name: part for part in parts}
 

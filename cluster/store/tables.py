@@ -165,3 +165,34 @@ erasures = Table(
     Column("erased_ms", BigInteger, nullable=False),
     sqlite_autoincrement=True,
 )
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("key_id", Key, primary_key=True),
+    Column("tenant", Key, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("limits", Text),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger),
+    Column("revoked_ms", BigInteger),
+    Column("replaces", Key),
+    Index("ix_api_keys_tenant", "tenant"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=True),
+    Column("tenant", Key, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text),
+    Column("detail", Text),
+    Column("request_id", Text),
+    Index("ix_audit_tenant", "tenant", "seq"),
+    sqlite_autoincrement=True,
+)
