@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from cluster.errors import ConfigError
@@ -156,6 +156,17 @@ class WriterConfig(Section):
     num_gpus: float = Field(default=0.0, ge=0)
 
 
+class TracingConfig(Section):
+    """OpenTelemetry traces: see `cluster.tracing`."""
+
+    endpoint: HttpUrl | None = None
+    """Base URL of a collector that takes OTLP over HTTP, such as `http://collector:4318`. Default: no traces."""
+    sample: float = Field(default=0.05, ge=0, le=1)
+    """Share of the requests that are traced when the client did not decide by a `traceparent` of its own."""
+    service: str = Field(default="tailorbird", min_length=1)
+    """The spans' `service.name`."""
+
+
 class RayConfig(Section):
     """The Ray that `tailorbird serve` starts. Ports that are not set are chosen among the free ones."""
 
@@ -202,6 +213,7 @@ class Settings(BaseSettings):
     recommender: RecommenderConfig = RecommenderConfig()
     ingress: IngressConfig = IngressConfig()
     writer: WriterConfig = WriterConfig()
+    tracing: TracingConfig = TracingConfig()
     ray: RayConfig = RayConfig()
     graph: dict[str, Any] = {}
     """Checked by `graph.config.GraphConfig`."""

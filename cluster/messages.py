@@ -159,6 +159,7 @@ class WriteTask:
     deadline_s: float = 20.0
     tenant: str = DEFAULT_TENANT
     request_id: str = ""
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

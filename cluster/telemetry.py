@@ -10,15 +10,19 @@ import json
 import logging
 import sys
 import time
+from contextvars import ContextVar
 from typing import Any
 
 LATENCY_BOUNDS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]
+
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+"""The id of the request that this task works for; each log line about it carries it."""
 
 _RESERVED = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, and whatever was given as `extra`."""
+    """One JSON object a line: time, level, logger, message, the request's id, and whatever was given as `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line for one record."""
@@ -28,6 +32,8 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if request_id := REQUEST_ID.get():
+            line["request_id"] = request_id
         line |= {name: value for name, value in vars(record).items() if name not in _RESERVED}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

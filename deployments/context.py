@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from cluster import tracing
 from cluster.errors import DeadlineError, NotFoundError, OverloadError, UnavailableError
 from cluster.messages import Item, RankQuery, Reason, SessionView, WriteTask
 from deployments.schemas import ContentRequest, RecommendRequest, SessionItem
@@ -37,7 +38,9 @@ async def stored_view_of(
         view = SessionView(None, tenant=tenant)
     else:
         try:
-            view = await services.pool.view(tenant, stored, min(timeout_s, services.settings.sessions.view_timeout_s))
+            with tracing.step("session.view"):
+                longest_s = services.settings.sessions.view_timeout_s
+                view = await services.pool.view(tenant, stored, min(timeout_s, longest_s))
         except (DeadlineError, OverloadError, UnavailableError):
             view = SessionView(stored, tenant=tenant, degraded=True)
     if not session:

@@ -19,7 +19,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cluster.telemetry import HttpMetrics
+from cluster import tracing
+from cluster.telemetry import REQUEST_ID, HttpMetrics
 from deployments.problems import error_response, problem_response
 
 log = logging.getLogger("tailorbird.http")
@@ -74,6 +75,8 @@ class Gate:
         given = headers.get(b"x-request-id", b"")
         request_id = given if _REQUEST_ID.match(given) else uuid.uuid4().hex.encode()
         scope["request_id"] = request_id.decode("ascii")
+        REQUEST_ID.set(scope["request_id"])
+        span = tracing.begin_request(headers, scope["request_id"])
         hot = self._hot.get((scope["method"], scope["path"]))
         if hot is None and scope["path"].startswith("/v1/") and headers.get(b"content-type", FORM).startswith(FORM):
             # What `curl -d` sends when nothing is said. Every body here is JSON.
@@ -113,6 +116,8 @@ class Gate:
             self._in_work -= 1
             route = scope["path"] if hot is not None else getattr(scope.get("route"), "path", "other")
             self._metrics.record(route, scope["method"], status, time.perf_counter() - began)
+            if span is not None:
+                span.end(route, scope["method"], status)
 
     def _refusal(self, scope: Scope, headers: dict[bytes, bytes]) -> tuple[int, str] | None:
         path = scope["path"]

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from cluster import tracing
 from cluster.catalogue import Catalogue
 from cluster.coalescer import Coalescer
 from cluster.config import Settings
@@ -198,7 +199,8 @@ class RecommenderClient:
             OverloadError: too many queries wait.
             DeadlineError: it was not made in time.
         """
-        return await self._batches.submit(query, timeout_s)
+        with tracing.step("rank", n=query.n):
+            return await self._batches.submit(query, timeout_s)
 
     async def similar(self, tenant: str, item_id: str, n: int) -> RankedList:
         """The n items most like this one."""

@@ -16,6 +16,7 @@ from cluster.keys import api_key
 from cluster.sessions import SessionPool
 from cluster.store import Store
 from cluster.telemetry import HttpMetrics, configure_logging
+from cluster.tracing import configure_tracing
 from deployments.content_cache import CachedWriter
 from deployments.housekeeping import Housekeeper
 from deployments.operations import Operations
@@ -51,6 +52,7 @@ class Services:
         caches: Sequence[Any] | None = None,
     ) -> None:
         configure_logging(settings.log_level)
+        configure_tracing(settings.tracing, "ingress")
         self.settings = settings
         self.key = api_key(settings)
         secret = settings.pseudonymise_key

@@ -10,6 +10,8 @@ from ray.util import metrics
 
 from cluster.config import Settings, parse_section
 from cluster.messages import EngineInfo, TextDone, TextPiece, WriteTask
+from cluster.telemetry import REQUEST_ID, configure_logging
+from cluster.tracing import configure_tracing, remote_steps
 from generation.config import GenerationConfig
 from generation.engines import EngineCounts, make
 from generation.writer import TextWriter
@@ -26,6 +28,8 @@ class Writer:
     """
 
     async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]  # Serve awaits it
+        configure_logging(settings.log_level)
+        configure_tracing(settings.tracing, "writer")
         config = parse_section(GenerationConfig, settings.generation, "generation")
         self._engine = make(settings.engine, settings.model, config, settings.state_dir.resolve() / MODELS_FOLDER)
         await self._engine.start()
@@ -41,14 +45,23 @@ class Writer:
         """
         begun = time.monotonic()
         first = True
-        async with aclosing(self._writer.write(task)) as frames:
-            async for frame in frames:
-                if first:
-                    self._meter.first.observe(time.monotonic() - begun, {"kind": task.kind})
-                    first = False
-                if isinstance(frame, TextDone):
-                    self._meter.done(task, frame, time.monotonic() - begun, self._engine.counts())
-                yield frame
+        REQUEST_ID.set(task.request_id)
+        span = remote_steps("write", [task.traceparent], kind=task.kind, language=task.language)
+        try:
+            async with aclosing(self._writer.write(task)) as frames:
+                async for frame in frames:
+                    if first:
+                        self._meter.first.observe(time.monotonic() - begun, {"kind": task.kind})
+                        span.event("first clause")
+                        first = False
+                    if isinstance(frame, TextDone):
+                        self._meter.done(task, frame, time.monotonic() - begun, self._engine.counts())
+                        span.set(source=frame.source, rules=",".join(frame.rules), tokens=frame.completion_tokens)
+                    yield frame
+        except BaseException as error:
+            span.end(error)
+            raise
+        span.end()
 
     async def info(self) -> EngineInfo:
         """What this replica runs on."""

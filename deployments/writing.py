@@ -16,6 +16,7 @@ from typing import Any
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
+from cluster import tracing
 from cluster.errors import EngineError, InputError, OverloadError, TailorbirdError, UnavailableError
 from cluster.messages import EngineInfo, TextDone, TextPiece, WriteTask
 from generation.writer import template_text
@@ -51,7 +52,8 @@ class WriterClient:
         while True:
             started = False
             left_s = end - loop.time()
-            asked = replace(task, deadline_s=left_s - min(_MARGIN_S, left_s / 10))
+            margin_s = min(_MARGIN_S, left_s / 10)
+            asked = replace(task, deadline_s=left_s - margin_s, traceparent=tracing.traceparent())
             try:
                 async with asyncio.timeout_at(end):
                     async for frame in self._stream.write.remote(asked):

@@ -10,6 +10,7 @@ import orjson
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
+from cluster import tracing
 from cluster.errors import InputError
 from cluster.messages import Event
 from cluster.records import parse_event
@@ -66,7 +67,8 @@ async def take(body: bytes, services: Services, request_id: str) -> Response:
         return problem_response("/v1/events", 400, f"the body is not JSON: {error}", request_id)
     records, is_single = _records(raw)
     events, rejected = _parse(records, services, is_single)
-    new = await services.pool.append(services.settings.tenant, events) if events else []
+    with tracing.step("session.append", events=len(events)):
+        new = await services.pool.append(services.settings.tenant, events) if events else []
     accepted = sum(new)
     answer = {"accepted": accepted, "duplicate": len(new) - accepted, "rejected": rejected}
     return Response(orjson.dumps(answer), 202, media_type="application/json")
