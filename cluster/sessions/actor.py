@@ -13,6 +13,8 @@ from cluster.sessions.names import NAMESPACE, is_shard, shard_name
 from cluster.sessions.shard import Shard
 from cluster.store.events import EventRow
 
+STATS_TIMEOUT_S = 5.0
+
 
 class SessionShard:
     """A `Shard` as an actor. Every call can be repeated: Ray does, when the actor died under it."""
@@ -53,22 +55,26 @@ class SessionShard:
         await asyncio.shield(self._started)
 
 
-def end_surplus(settings: Settings) -> list[str]:
-    """End the shards beyond those that the settings name: what an earlier, larger pool has left. Their names."""
+def end_surplus(shards: int, idle_s: float) -> list[str]:
+    """End the shards beyond so many that nobody has asked for `idle_s` seconds, left by a larger pool. Their names."""
     import ray
     from ray.util import list_named_actors
 
-    wanted = {shard_name(index) for index in range(settings.sessions.shards)}
+    wanted = {shard_name(index) for index in range(shards)}
     there = {entry["name"] for entry in list_named_actors(all_namespaces=True) if entry["namespace"] == NAMESPACE}
-    surplus = sorted(name for name in there - wanted if is_shard(name))
-    for name in surplus:
-        with contextlib.suppress(ValueError):  # another process was faster
-            ray.kill(ray.get_actor(name, namespace=NAMESPACE), no_restart=True)
-    return surplus
+    ended: list[str] = []
+    for name in sorted(name for name in there - wanted if is_shard(name)):
+        with contextlib.suppress(ValueError, ray.exceptions.RayError):  # another process was faster, or it is away
+            actor = ray.get_actor(name, namespace=NAMESPACE)
+            stats: dict[str, Any] = ray.get(actor.stats.remote(), timeout=STATS_TIMEOUT_S)  # type: ignore[assignment]
+            if stats["idle_s"] >= idle_s:
+                ray.kill(actor, no_restart=True)
+                ended.append(name)
+    return ended
 
 
-def shard_actors(settings: Settings) -> list[Any]:
-    """Handles of all shards; those that do not run yet are started.
+def shard_actors(settings: Settings, shards: int) -> list[Any]:
+    """Handles of so many shards; those that do not run yet are started.
 
     They outlive whoever starts them, come back when they die, and calls that were in work then are repeated.
     """
@@ -92,5 +98,5 @@ def shard_actors(settings: Settings) -> list[Any]:
             enable_task_events=False,  # at hundreds of calls a second they would fill the control store, for nobody
             scheduling_strategy="SPREAD",
         ).remote(index, portable)
-        for index in range(sessions.shards)
+        for index in range(shards)
     ]

@@ -1,6 +1,7 @@
 """The session pool as one process sees it: which shard to ask, few calls for many requests, deadlines, bounds.
 
-Appends and views travel apart, so that a view never waits behind a commit.
+Appends and views travel apart, so that a view never waits behind a commit. The number of shards may change while
+requests go on: the new ones load sessions from the store when asked for them.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from cluster.coalescer import Coalescer
 from cluster.config import Settings
-from cluster.errors import DeadlineError, InputError, OverloadError, TailorbirdError, UnavailableError
+from cluster.errors import ConfigError, DeadlineError, InputError, OverloadError, TailorbirdError, UnavailableError
 from cluster.messages import Event, SessionView
 from cluster.sessions.memory import PackedView
 from cluster.sessions.names import owner
@@ -28,7 +30,17 @@ CALLS_IN_FLIGHT = 2
 """Per shard and direction: one in work, one on its way. More only make the lists shorter."""
 START_TIMEOUT_S = 180.0
 RETIRE_AFTER_S = 60.0
-"""A pool ends the shards of a larger one before it after this time: requests that began there are done by then."""
+"""A pool ends the shards of a larger one before it when nobody has asked them for this time."""
+RESIZE_RETRY_S = 1.0
+
+
+@dataclass(slots=True)
+class _Lane:
+    """The way to one shard."""
+
+    shard: Any
+    appends: Coalescer[list[EventRow], list[bool]]
+    views: Coalescer[tuple[str, str], PackedView]
 
 
 class SessionPool:
@@ -41,9 +53,10 @@ class SessionPool:
 
     def __init__(self, settings: Settings, shards: Sequence[Any] | None = None) -> None:
         self._settings = settings
-        self._shards = list(shards or [])
-        self._appends: list[Coalescer[list[EventRow], list[bool]]] = []
-        self._views: list[Coalescer[tuple[str, str], PackedView]] = []
+        self._given = shards
+        self._wanted = settings.sessions.shards if shards is None else len(shards)
+        self._lanes: tuple[_Lane, ...] = ()
+        self._resizing = asyncio.Lock()
         self._retiring: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -52,31 +65,62 @@ class SessionPool:
         Raises:
             UnavailableError: one did not answer in time.
         """
-        if not self._shards:
+        self._lanes = await self._open(self._wanted)
+        if self._given is None:
+            self._retiring = asyncio.create_task(self._retire(), name="retire-shards")
+
+    async def resize(self, count: int) -> None:
+        """Go over to another number of shards, while requests go on; before `start`: begin with it.
+
+        Returns when all shards of the new size answer and are asked. Until then, and while they cannot be had, the old
+        ones go on. Another process that goes over later agrees within `store.feed_poll_s`, as always.
+
+        Raises:
+            ConfigError: the database is SQLite, which has exactly one writer.
+        """
+        if count < 1 or (self._settings.uses_sqlite and count != 1):
+            raise ConfigError(f"{count} session shards are not possible with {self._settings.resolved_database_url!r}")
+        self._wanted = count
+        async with self._resizing:
+            while self._lanes and self._wanted == count != len(self._lanes):
+                try:
+                    self._lanes = await self._open(count)
+                except UnavailableError as error:
+                    log.error("%d session shards cannot be had yet, %d go on: %s", count, len(self._lanes), error)
+                    await asyncio.sleep(RESIZE_RETRY_S)
+                else:
+                    log.info("there are %d session shards now", count)
+
+    async def _open(self, count: int) -> tuple[_Lane, ...]:
+        """Ways to so many shards; those that are there already stay, with what waits in them."""
+        if self._given is None:
             from cluster.sessions.actor import shard_actors
 
-            self._shards = await asyncio.to_thread(shard_actors, self._settings)
-            self._retiring = asyncio.create_task(self._retire(), name="retire-shards")
+            shards = await asyncio.to_thread(shard_actors, self._settings, count)
+        else:
+            shards = list(self._given[:count])
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                await asyncio.gather(*(_answer(shard.ready) for shard in self._shards))
+                await asyncio.gather(*(_answer(shard.ready) for shard in shards))
         except TimeoutError:
             raise UnavailableError(f"a session shard did not start within {START_TIMEOUT_S:g} s") from None
+        kept = self._lanes[:count]
+        return (*kept, *(self._lane(shard) for shard in shards[len(kept) :]))
+
+    def _lane(self, shard: Any) -> _Lane:
         limits = self._settings.sessions
         size, queue = limits.max_batch, limits.max_queue
-        for shard in self._shards:
-            self._appends.append(
-                Coalescer(_caller(shard.append), max_batch=size, max_queue=queue, in_flight=CALLS_IN_FLIGHT, weigh=len)
-            )
-            self._views.append(
-                Coalescer(_caller(shard.views), max_batch=size, max_queue=queue, in_flight=CALLS_IN_FLIGHT)
-            )
+        return _Lane(
+            shard,
+            Coalescer(_caller(shard.append), max_batch=size, max_queue=queue, in_flight=CALLS_IN_FLIGHT, weigh=len),
+            Coalescer(_caller(shard.views), max_batch=size, max_queue=queue, in_flight=CALLS_IN_FLIGHT),
+        )
 
     async def stop(self) -> None:
         """Let go of what is in flight. The shards go on."""
         if self._retiring is not None:
             self._retiring.cancel()
-        await asyncio.gather(*(lane.close() for lane in self._appends), *(lane.close() for lane in self._views))
+        await asyncio.gather(*(way.close() for lane in self._lanes for way in (lane.appends, lane.views)))
 
     async def append(self, tenant: str, events: list[Event], timeout_s: float | None = None) -> list[bool]:
         """Store events of any people; when this returns they are on disk, and the next view shows them.
@@ -90,20 +134,21 @@ class SessionPool:
             OverloadError, DeadlineError, UnavailableError: part of the events may be stored; sending all again is safe.
         """
         timeout_s = self._settings.sessions.timeout_s if timeout_s is None else timeout_s
+        lanes = self._lanes
         parts: dict[int, tuple[list[int], list[EventRow]]] = {}
         for place, event in enumerate(events):
             if event.tenant != tenant:
                 raise InputError(f"is of tenant {event.tenant!r}, not {tenant!r}", f"events.{place}.tenant")
             row = to_row(event)
             _check_text(row, place)
-            places, rows = parts.setdefault(owner(tenant, event.user_id, len(self._shards)), ([], []))
+            places, rows = parts.setdefault(owner(tenant, event.user_id, len(lanes)), ([], []))
             places.append(place)
             rows.append(row)
         if len(parts) == 1:
             ((shard, (_, rows)),) = parts.items()
-            return await self._appends[shard].submit(rows, timeout_s)
+            return await lanes[shard].appends.submit(rows, timeout_s)
         answers = await asyncio.gather(
-            *(self._appends[shard].submit(rows, timeout_s) for shard, (_, rows) in parts.items()),
+            *(lanes[shard].appends.submit(rows, timeout_s) for shard, (_, rows) in parts.items()),
             return_exceptions=True,
         )
         new = [False] * len(events)
@@ -122,7 +167,8 @@ class SessionPool:
                 is marked `degraded`.
         """
         timeout_s = self._settings.sessions.timeout_s if timeout_s is None else timeout_s
-        lane = self._views[owner(tenant, user_id, len(self._shards))]
+        lanes = self._lanes
+        lane = lanes[owner(tenant, user_id, len(lanes))].views
         if lane.stuck_s > timeout_s:
             # The shard is away. Waiting would tell nothing new, and fill the server with requests that wait.
             raise UnavailableError(f"a session shard has not answered for {lane.stuck_s:.1f} s")
@@ -139,7 +185,7 @@ class SessionPool:
             except (TimeoutError, TailorbirdError):
                 return None
 
-        return await asyncio.gather(*(ask(shard) for shard in self._shards))
+        return await asyncio.gather(*(ask(lane.shard) for lane in self._lanes))
 
     async def write(self, part: str, method: str, *args: Any, timeout_s: float = 30.0) -> Any:
         """A write of the store (`("items", "put", [item])`) by the process that may: see `Store.apply`.
@@ -149,17 +195,19 @@ class SessionPool:
         """
         try:
             async with asyncio.timeout(timeout_s):
-                return await _answer(self._shards[0].write, part, method, args)
+                return await _answer(self._lanes[0].shard.write, part, method, args)
         except TimeoutError:
             raise DeadlineError(f"{part}.{method} was not done within {timeout_s:g} s") from None
 
     async def _retire(self) -> None:
-        await asyncio.sleep(RETIRE_AFTER_S)
+        """End what a larger pool has left, as often as there may be such shards."""
         from cluster.sessions.actor import end_surplus
 
-        ended = await asyncio.to_thread(end_surplus, self._settings)
-        if ended:
-            log.info("ended what a larger pool had left: %s", ", ".join(ended))
+        while True:
+            await asyncio.sleep(RETIRE_AFTER_S)
+            ended = await asyncio.to_thread(end_surplus, self._wanted, RETIRE_AFTER_S)
+            if ended:
+                log.info("ended what a larger pool had left: %s", ", ".join(ended))
 
 
 def make_view(tenant: str, user_id: str | None, packed: PackedView) -> SessionView:

@@ -62,7 +62,7 @@ class Shard:
         self._tail_seq = 0
         self._erasure_seq = 0
         self._counts = {"appended": 0, "duplicates": 0, "commits": 0, "loads": 0, "views": 0, "tailed": 0}
-        self._started_s = time.time()
+        self._started_s = self._asked_s = time.time()
 
     async def start(self) -> None:
         """Open the store (waiting for the right to write), migrate it, and begin to tail it."""
@@ -92,12 +92,14 @@ class Shard:
         Returns:
             For each event of each batch, in order, whether it was new.
         """
+        self._asked_s = time.time()
         rows = [row for batch in batches for row in batch]
         seqs = iter(await self._commit(rows) if rows else [])
         return [[next(seqs) > 0 for _ in batch] for batch in batches]
 
     async def views(self, people: list[tuple[str, str]]) -> list[PackedView]:
         """What is known of each (tenant, user id), in the order asked."""
+        self._asked_s = time.time()
         self._counts["views"] += len(people)
         found: list[PackedView | None] = []
         missing: dict[bytes, tuple[str, str]] = {}
@@ -130,6 +132,7 @@ class Shard:
             "waiting": len(self._waiting),
             "tail_seq": self._tail_seq,
             "up_s": time.time() - self._started_s,
+            "idle_s": time.time() - self._asked_s,
         }
 
     def _open(self) -> Store:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from cluster.config import Settings
-from cluster.errors import DeadlineError, FullError, InputError, UnavailableError
+from cluster.errors import ConfigError, DeadlineError, FullError, InputError, UnavailableError
 from cluster.messages import Event, Item
 from cluster.sessions.names import owner
 from cluster.sessions.pool import SessionPool, view_of_events
@@ -190,7 +190,8 @@ class TestPool:
     async def pool(self, settings: Settings, shards: int) -> AsyncIterator[SessionPool]:
         class Local(Shard):
             async def ready(self) -> None:
-                await self.start()
+                if self._store is None:
+                    await self.start()
 
         parts = [Local(settings) for _ in range(shards)]
         pool = SessionPool(settings, parts)
@@ -216,6 +217,38 @@ class TestPool:
         async with self.pool(settings, 7) as pool:
             for user in range(20):
                 assert len((await pool.view("default", f"u{user}")).items) == 3
+
+    async def test_a_running_pool_is_resized_while_requests_go_on(self, settings: Settings) -> None:
+        async with self.pool(settings, 7) as pool:
+            await pool.resize(4)
+            users = [f"u{number}" for number in range(60)]
+            expected: dict[str, list[str]] = {user: [] for user in users}
+            ended = asyncio.Event()
+
+            async def client(number: int) -> None:
+                turn = 0
+                while not ended.is_set():
+                    user, turn = users[(number + 7 * turn) % 60], turn + 1
+                    event = make_event(turn * 100 + number, user=user)
+                    assert await pool.append("default", [event]) == [True]
+                    expected[user].append(event.item_id)
+                    await pool.view("default", user)
+
+            clients = [asyncio.create_task(client(number)) for number in range(6)]
+            for size in (7, 4, 7):
+                await asyncio.sleep(0.3)
+                await pool.resize(size)
+                assert len(pool._lanes) == size
+            await asyncio.sleep(0.3)
+            ended.set()
+            await asyncio.gather(*clients)
+            await asyncio.sleep(2 * settings.store.feed_poll_s)
+            for user in users:
+                assert sorted((await pool.view("default", user)).items) == sorted(expected[user])
+
+    async def test_sqlite_has_one_shard(self, sqlite_settings: Settings) -> None:
+        with pytest.raises(ConfigError, match="7 session shards"):
+            await SessionPool(sqlite_settings).resize(7)
 
     async def test_seen_counts_all_but_impressions(self, settings: Settings) -> None:
         async with self.pool(settings, 1) as pool:
@@ -259,7 +292,8 @@ class TestPool:
 
     async def test_nobody_waits_for_a_shard_that_is_away(self, settings: Settings) -> None:
         async with self.pool(settings, 1) as pool:
-            (shard,) = pool._shards
+            (lane,) = pool._lanes
+            shard = lane.shard
             gate = asyncio.Event()
             views = shard.views
 
@@ -267,7 +301,7 @@ class TestPool:
                 await gate.wait()
                 return await views(people)
 
-            pool._views[0]._send = held_up
+            lane.views._send = held_up
             loop = asyncio.get_running_loop()
             for _ in range(2):  # as many calls as may be out
                 with pytest.raises(DeadlineError):
