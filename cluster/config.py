@@ -76,6 +76,8 @@ class StoreConfig(Section):
 
     pool_size: int = Field(default=4, ge=1)
     """Connections per process, PostgreSQL only."""
+    sqlite_cache_bytes: int = Field(default=64 << 20, ge=1 << 20)
+    """Pages that the process which writes an SQLite file keeps in memory; a connection that reads keeps a quarter."""
     busy_timeout_s: float = Field(default=30.0, gt=0)
     """How long a statement waits for a locked database."""
     feed_poll_s: float = Field(default=0.2, gt=0, le=10)

@@ -67,6 +67,8 @@ def build(args: AppArgs) -> Application:
         {"num_cpus": settings.ingress.num_cpus},
         # Above what the gate answers 429 for, so that health checks always get through.
         max_ongoing_requests=settings.ingress.max_concurrent * 2,
+        # `tailorbird resize`, or a Serve config file, changes this in running replicas: see `Ingress.reconfigure`.
+        user_config={"session_shards": settings.sessions.shards},
     )
     return ingress.bind(settings, writer, recommender)
 

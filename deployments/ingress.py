@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from cluster.config import Settings
+from cluster.errors import ConfigError
 from deployments.http_app import create_app
 from deployments.middleware import Gate
 from deployments.services import Services
+
+log = logging.getLogger("tailorbird.ingress")
 
 
 class Ingress:
@@ -24,3 +28,14 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> Gate:
         return create_app(self._services)
+
+    async def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Called by Serve at the start and when `user_config` changes, while requests go on.
+
+        `session_shards`: how many shards the session pool has. Serve says that the application is updating until all of
+        them answer. A number that the database does not allow is logged, and changes nothing.
+        """
+        try:
+            await self._services.pool.resize(int(user_config["session_shards"]))
+        except ConfigError as error:
+            log.error("user_config: %s", error)

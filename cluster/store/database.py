@@ -30,7 +30,6 @@ from cluster.store.lock import WriterLock
 Gateway = Callable[[str, str, tuple[Any, ...]], Any]
 """Carries a write (part, method, arguments) to the process that may do it, and brings the result back."""
 
-SQLITE_CACHE_KIB = 65_536
 # Advisory locks are numbers that a database's users agree on; these are "tailorbi" and "tailorbj" in ASCII.
 EVENT_ORDER_LOCK = 0x7461696C6F726269
 MIGRATION_LOCK = 0x7461696C6F72626A
@@ -141,7 +140,8 @@ def _sqlite_engine(path: Path, settings: Settings, *, readonly: bool) -> Engine:
             isolation_level=None,  # we say BEGIN ourselves: the driver's own rules differ between Python versions
             check_same_thread=False,
         )
-        connection.execute(f"PRAGMA cache_size=-{SQLITE_CACHE_KIB}")
+        cache_bytes = settings.store.sqlite_cache_bytes
+        connection.execute(f"PRAGMA cache_size=-{(cache_bytes // 4 if readonly else cache_bytes) // 1024}")
         if not readonly:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")  # NORMAL loses acknowledged rows when the power fails
@@ -156,6 +156,7 @@ def _sqlite_engine(path: Path, settings: Settings, *, readonly: bool) -> Engine:
         pool_size=size,
         max_overflow=0,
         pool_timeout=settings.store.busy_timeout_s,
+        pool_use_lifo=True,  # so that few connections, and few caches, do most of the reading
     )
     if not readonly:
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
