@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from deployments import openapi, problems
 from deployments.middleware import Gate
-from deployments.routes import chat, content, events, feedback, items, operations, page, recommendations, users
+from deployments.routes import chat, content, events, feedback, items, operations, ops, page, recommendations, users
 from deployments.schemas import EventBatch, EventBody, ItemBody, UserBody
 from deployments.services import Services
 
@@ -34,7 +34,7 @@ def create_app(services: Services) -> Gate:
     )
     app.state.services = services
     problems.install(app)
-    for module in (events, recommendations, content, chat, items, users, feedback, operations):
+    for module in (events, recommendations, content, chat, items, users, feedback, operations, ops):
         app.include_router(module.router)
     page.install(app)
     openapi.describe(app, (EventBatch, EventBody, ItemBody, UserBody))

@@ -47,6 +47,10 @@ class Ranking(Protocol):
         """Items like this one."""
         ...
 
+    async def item_map(self, n: int) -> tuple[str, list[tuple[str, float, float]]]:
+        """The version, and its n most popular items with their places in the plane; none before there is a version."""
+        ...
+
 
 class Recommender:
     """Ranks on the live version; before the first one was published, by popularity.
@@ -70,6 +74,7 @@ class Recommender:
         self._counts: dict[str, int] = {}
         self._counted_s = -_POPULAR_FOR_S
         self._popular: tuple[int, list[str]] = (-1, [])
+        self._map: tuple[str, int, list[tuple[str, float, float]]] = (NO_VERSION, 0, [])
 
     async def start(self) -> None:
         """Open the store and load the live version. May be called often; it is done once."""
@@ -141,6 +146,18 @@ class Recommender:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self._similar, tenant, item_id, n, current)
 
+    async def item_map(self, n: int) -> tuple[str, list[tuple[str, float, float]]]:
+        """See `Ranker.in_plane`; made once for a version."""
+        await self.start()
+        assert self._overlay is not None
+        current = self._overlay.current
+        if current is None:
+            return NO_VERSION, []
+        if self._map[:2] != (current[0], n):
+            places = await asyncio.get_running_loop().run_in_executor(self._thread, current[1].in_plane, n)
+            self._map = (current[0], n, places)
+        return current[0], self._map[2]
+
     def _rank(self, queries: list[RankQuery], current: tuple[str, Ranker] | None) -> list[RankedList]:
         if current is None:
             return [self._by_popularity(query) for query in queries]
@@ -206,6 +223,10 @@ class RecommenderClient:
         """The n items most like this one."""
         return await self._ranking.similar(tenant, item_id, n)
 
+    async def item_map(self, n: int) -> tuple[str, list[tuple[str, float, float]]]:
+        """The version, and its n most popular items with their places in the plane."""
+        return await self._ranking.item_map(n)
+
 
 class HandleRanking:
     """`Ranking` through the handle of the Serve deployment `Recommender`."""
@@ -221,6 +242,11 @@ class HandleRanking:
     async def similar(self, tenant: str, item_id: str, n: int) -> RankedList:
         """One handle call."""
         found: RankedList = await self._handle.similar.remote(tenant, item_id, n)
+        return found
+
+    async def item_map(self, n: int) -> tuple[str, list[tuple[str, float, float]]]:
+        """One handle call."""
+        found: tuple[str, list[tuple[str, float, float]]] = await self._handle.item_map.remote(n)
         return found
 
 

@@ -16,6 +16,7 @@ from graph.content import hashed_features
 from graph.fresh import Fresh
 from graph.kernels import Sessions
 from graph.model import Model
+from graph.projection import plane
 from graph.reasons import TEXT, reasons_of
 from graph.rerank import diversify
 from graph.retrieval import Retriever
@@ -144,6 +145,12 @@ class Ranker:
         order = np.argsort(-(self._log_popularity + self._tie), kind="stable")[:n]
         counts = self._popularity
         return tuple(RankedItem(self.items[i], float(counts[i]), "popular") for i in order.tolist())
+
+    def in_plane(self, n: int) -> list[tuple[str, float, float]]:
+        """The n most popular items with their places in a picture in which similar ones lie together."""
+        order = np.argsort(-(self._log_popularity + self._tie), kind="stable")[:n]
+        places = plane(self._scorer.vectors(order))
+        return [(self.items[i], x, y) for i, (x, y) in zip(order.tolist(), places.tolist(), strict=True)]
 
     def smoke(self) -> None:
         """Rank for a stranger and for somebody with two events.

@@ -18,13 +18,16 @@ from cluster.store.entities import ItemStore, UserStore
 from cluster.store.events import EventStore
 from cluster.store.feedback import FeedbackStore
 from cluster.store.operations import OperationStore
+from cluster.store.outcomes import Outcomes
 from cluster.store.part import Part
 from cluster.store.registry import Registry
 from cluster.store.retention import Retention
 
 
 class Store:
-    """Parts: `events`, `items`, `users`, `registry`, `feedback`, `retention`, `operations`, `api_keys`, `audit`."""
+    """Parts: `events`, `items`, `users`, `registry`, `feedback`, `retention`, `operations`, `outcomes`, `api_keys`,
+    `audit`.
+    """
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -35,6 +38,7 @@ class Store:
         self.feedback = FeedbackStore(database)
         self.retention = Retention(database)
         self.operations = OperationStore(database)
+        self.outcomes = Outcomes(database)
         self.api_keys = KeyStore(database)
         self.audit = AuditLog(database)
         parts: tuple[Part, ...] = (
@@ -45,6 +49,7 @@ class Store:
             self.feedback,
             self.retention,
             self.operations,
+            self.outcomes,
             self.api_keys,
             self.audit,
         )

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import httpx
 import orjson
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from cluster.errors import UnavailableError
 from cluster.fields import format_time, opaque_id
 from cluster.store import Operation
 from deployments.schemas import OperationResponse
+from deployments.scrape import agent_urls, scrape
 from deployments.services import Services, services_of
 
 router = APIRouter(tags=["operations"])
-
-_SCRAPE_TIMEOUT_S = 10.0
 
 
 @router.get("/healthz/live")
@@ -36,13 +33,8 @@ async def ready(services: Annotated[Services, Depends(services_of)]) -> Response
 @router.get("/metrics")
 async def metrics() -> Response:
     """What the Ray agent of this node exports, in Prometheus' text format: every actor and replica of the node."""
-    url = _agent_url()
-    try:
-        async with httpx.AsyncClient(timeout=_SCRAPE_TIMEOUT_S, trust_env=False) as client:
-            answer = await client.get(url)
-        answer.raise_for_status()
-    except httpx.HTTPError as error:
-        raise UnavailableError("the node's metrics agent does not answer") from error
+    (url,) = agent_urls(here_only=True)
+    answer = await scrape(url)
     return Response(answer.content, media_type=answer.headers.get("content-type", "text/plain; version=0.0.4"))
 
 
@@ -65,13 +57,3 @@ def operation_record(operation: Operation) -> dict[str, Any]:
     if operation.finished_ms is not None:
         record["finished_at"] = format_time(operation.finished_ms)
     return record
-
-
-def _agent_url() -> str:
-    import ray
-
-    here = ray.get_runtime_context().get_node_id()
-    for node in ray.nodes():
-        if node["NodeID"] == here:
-            return f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
-    raise UnavailableError("this node is not known to Ray")

@@ -1,0 +1,169 @@
+"""For operators, behind the page `/ops`: versions and their figures, load, replicas, shards, outcomes, the items' map.
+
+Counters are totals since the processes began: who wants rates asks twice and divides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import Response
+
+from cluster.errors import NotFoundError, TailorbirdError
+from cluster.fields import format_time
+from cluster.store.outcomes import Outcome
+from deployments.scrape import Figures, all_figures
+from deployments.services import Services, services_of
+
+router = APIRouter(prefix="/v1/ops", tags=["operations"])
+
+ServicesDep = Annotated[Services, Depends(services_of)]
+
+BUNDLE = "graph"
+_DAY_MS = 86_400_000
+_HISTORY = 50
+
+
+@router.get("")
+async def overview(services: ServicesDep) -> Response:
+    """How the whole copy stands now. What cannot be asked is null; `unreachable_nodes` counts nodes that are silent."""
+    tenant = services.settings.tenant
+    figures, shards, replicas, versions = await asyncio.gather(
+        _or_none(all_figures()),
+        services.pool.stats(),
+        _or_none(asyncio.to_thread(_replicas)),
+        asyncio.to_thread(_versions, services, tenant),
+    )
+    load = None if figures is None else _load(figures[0])
+    return _json(
+        {
+            "time": format_time(time.time_ns() // 1_000_000),
+            "model_version": await services.model_version(),
+            **versions,
+            "items": len(services.catalogue.items(tenant)),
+            "shards": shards,
+            "replicas": replicas,
+            "unreachable_nodes": None if figures is None else figures[1],
+            "load": load,
+        }
+    )
+
+
+@router.get("/outcomes")
+async def outcomes(
+    services: ServicesDep, days: Annotated[float, Query(gt=0, le=365, description="How far back.")] = 7.0
+) -> Response:
+    """Click-through, like rate and dwell by source, model version and kind of text, from the events of these days."""
+    since_ms = time.time_ns() // 1_000_000 - round(days * _DAY_MS)
+    found = await asyncio.to_thread(services.store.outcomes.of_lists, services.settings.tenant, since_ms)
+    groups = {
+        name: [{"name": key, **_rates(outcome)} for key, outcome in sorted(group.items())]
+        for name, group in found.items()
+    }
+    return _json({"days": days, **groups})
+
+
+@router.get("/map")
+async def item_map(
+    services: ServicesDep, n: Annotated[int, Query(ge=1, le=5000, description="How many items.")] = 1500
+) -> Response:
+    """The most popular items in the plane: similar ones lie together. Coordinates are from -1 to 1."""
+    version, points = await services.recommender.item_map(n)
+    if not points:
+        raise NotFoundError("no version was published yet, so items have no place")
+    tenant = services.settings.tenant
+    shown = []
+    for item_id, x, y in points:
+        item = services.catalogue.get(tenant, item_id)
+        categories = list(item.categories[:1]) if item is not None else []
+        title = item.title if item is not None else None
+        shown.append(
+            {"item_id": item_id, "title": title, "category": categories[0] if categories else None, "x": x, "y": y}
+        )
+    return _json({"model_version": version, "items": shown})
+
+
+def _versions(services: Services, tenant: str) -> dict[str, Any]:
+    registry = services.store.registry
+    versions = registry.versions(tenant, BUNDLE)[:_HISTORY]
+    live = registry.live(tenant, BUNDLE)
+    return {
+        "live": live.version if live is not None else None,
+        "versions": [
+            {"version": one.version, "created_at": format_time(one.created_ms), "metrics": dict(one.metrics)}
+            for one in versions
+        ],
+        "moves": [
+            {"from": move.from_version, "to": move.to_version, "at": format_time(move.moved_ms)}
+            for move in registry.history(tenant, BUNDLE, _HISTORY)
+        ],
+    }
+
+
+def _replicas() -> dict[str, dict[str, Any]]:
+    """Replicas of each deployment by state, and what Serve says of it."""
+    from ray import serve
+
+    return {
+        name: {
+            "status": deployment.status,
+            "message": deployment.message,
+            "replicas": {str(state): count for state, count in deployment.replica_states.items()},
+        }
+        for application in serve.status().applications.values()
+        for name, deployment in application.deployments.items()
+    }
+
+
+def _load(figures: Figures) -> dict[str, Any]:
+    requests: dict[str, dict[str, float]] = {}
+    for (route, code), count in figures.by("tailorbird_http_requests_total", "route", "code").items():
+        requests.setdefault(route, {})[code] = count
+    return {
+        "requests": requests,
+        "seconds": {
+            route: histogram.record()
+            for route, histogram in figures.histograms("tailorbird_http_request_seconds", "route").items()
+        },
+        "texts": figures.by("tailorbird_texts_total", "source"),
+        "first_clause_seconds": {
+            kind: histogram.record()
+            for kind, histogram in figures.histograms("tailorbird_text_first_clause_seconds", "kind").items()
+        },
+        "tokens": figures.by("tailorbird_text_tokens_total", "direction"),
+        "guard_rules": figures.by("tailorbird_guard_rules_total", "rule"),
+        "cache": figures.by("tailorbird_content_cache_looks_total", "result"),
+        "texts_running": figures.total("tailorbird_texts_running"),
+        "texts_waiting": figures.total("tailorbird_texts_waiting"),
+        "version_swaps": figures.total("tailorbird_version_swaps_total"),
+        "version_failures": figures.total("tailorbird_version_failures_total"),
+        "lists_not_logged": figures.total("tailorbird_recommendation_log_lost_total"),
+    }
+
+
+def _rates(outcome: Outcome) -> dict[str, float | int | None]:
+    counts = asdict(outcome)
+    return {
+        "shown": counts["shown"],
+        "clicked": counts["clicked"],
+        "liked": counts["liked"],
+        "click_through": outcome.clicked / outcome.shown if outcome.shown else None,
+        "like_rate": outcome.liked / outcome.shown if outcome.shown else None,
+        "dwell_s": outcome.dwell_s / outcome.dwells if outcome.dwells else None,
+    }
+
+
+async def _or_none(asked: Any) -> Any:
+    try:
+        return await asked
+    except TailorbirdError:
+        return None
+
+
+def _json(body: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS), media_type="application/json")
