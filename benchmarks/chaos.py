@@ -25,13 +25,16 @@ import psutil
 
 from benchmarks import chaos_blows as blows
 from benchmarks.chaos_copy import KEY, Copy, prepared_copy
-from benchmarks.chaos_load import EVENT_SHARE, LIST_LENGTH, Load, check_event, check_list, now_s, summary
+from benchmarks.chaos_load import EVENT_SHARE, LIST_LENGTH, Answer, Load, check_event, check_list, now_s, summary
+from benchmarks.chaos_soak import CACHE_BYTES, Watch
 from benchmarks.load import closed_loop, request_bytes
 from cluster.config import SessionsConfig
 
 BEFORE_S = 3.0
 PEAK_S = 3.0
 PEAK_CONNECTIONS = 32
+SETTLE_S = 1.0
+"""Longer than shards need to hear of what others have stored."""
 EVENT_DEADLINE_S = SessionsConfig().timeout_s
 
 Line = dict[str, Any]
@@ -60,8 +63,24 @@ def peak(port: int, seconds: float = PEAK_S) -> float:
     return asyncio.run(closed_loop(port, requests(), PEAK_CONNECTIONS, seconds, check)).per_second
 
 
-def under_load(copy: Copy, blow: Blow, seconds: float, rate: float | None, final: Blow | None = None) -> Line:
-    """Measure the peak, load to half of it, strike, wait, and say what happened."""
+def under_load(
+    copy: Copy,
+    blow: Blow,
+    seconds: float,
+    rate: float | None,
+    final: Blow | None = None,
+    verdict: Callable[[list[Answer]], Line] | None = None,
+) -> Line:
+    """Measure the peak, load to half of it, strike, wait, and say what happened.
+
+    Args:
+        copy: what is struck.
+        blow: how.
+        seconds: of load from the blow, at least.
+        rate: requests per second, instead of half of the peak.
+        final: done when the load has ended.
+        verdict: what more there is to say about the answers.
+    """
     measured = None if rate else peak(copy.port)
     per_second = rate or max(20.0, (measured or 0) / 2)
     with Load(copy.port, KEY, per_second, EVENT_DEADLINE_S) as load:
@@ -70,6 +89,7 @@ def under_load(copy: Copy, blow: Blow, seconds: float, rate: float | None, final
         said = blow(copy)
         time.sleep(max(0.0, struck + seconds - now_s()))
     said |= final(copy) if final else {}
+    said |= verdict(load.answers) if verdict else {}
     line: Line = {"peak_per_s": measured and round(measured), "rate_per_s": round(per_second, 1)}
     if trace := os.environ.get("CHAOS_TRACE"):  # every request, for looking closer
         rows = [(round(answer.due_s - struck, 3), round(answer.took_s, 3), answer.code) for answer in load.answers]
@@ -153,42 +173,61 @@ def everything(seconds: float, rate: float | None) -> Line:
 
 
 def resize(seconds: float, rate: float | None) -> Line:
-    """Shards are resized from 4 to 7 and back, while serving."""
+    """Shards are resized from 4 to 7 and back, while serving; sessions are compared before, between and after."""
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ch", dir="/tmp")))
-        config = blows.shards_file(folder, 4)  # a file, because the environment would win over the next one
-        copy, _ = blows.on_postgres(stack, config=config, ingress__min_replicas=2, ingress__max_replicas=2)
-        return under_load(copy, lambda _: blows.resize(copy, (7, 4)), seconds, rate)
+        copy, _ = blows.on_postgres(stack, sessions__shards=4, ingress__min_replicas=2, ingress__max_replicas=2)
+        before = blows.sessions(copy, 4, quiet=True)
+
+        def everybody(_: Copy) -> Line:
+            time.sleep(SETTLE_S)
+            return {"after": blows.sessions(copy, 4, quiet=False)}
+
+        line = under_load(copy, lambda _: blows.resize(copy, (7, 4)), seconds, rate, everybody)
+        found = line["sessions"] = {"before": before, **line["sessions"], "after": line.pop("after")}
+        moved = [found[name]["digest"] != before["digest"] for name in ("at_7", "at_4")]
+        return line | {"sessions_changed": sum(moved) + sum(part["differ"] for part in found.values())}
 
 
-def soak(seconds: float, rate: float | None) -> Line:
-    """Half load for long: the slopes of memory and of the 99th percentile."""
-    with prepared_copy() as copy:
-        return under_load(copy, lambda _: blows.watch(copy, seconds), seconds, rate)
+def redeploy(seconds: float, rate: float | None) -> Line:
+    """Both ingress replicas are replaced by new ones, as in an upgrade, on a trained version."""
+    with prepared_copy(train=True, ingress__min_replicas=2, ingress__max_replicas=2) as copy:
+        return under_load(copy, blows.redeploy, seconds, rate)
+
+
+def soak(seconds: float, rate: float | None, replicas: int = 1) -> Line:
+    """Half load for long, on a trained version: the slopes of memory and of the 99th percentile."""
+    sizes: Line = {"ingress__min_replicas": replicas, "ingress__max_replicas": replicas}
+    with prepared_copy(train=True, store__sqlite_cache_bytes=CACHE_BYTES, **sizes) as copy:
+        watch = Watch()
+        return under_load(copy, lambda _: watch.sample(copy, seconds), seconds, rate, verdict=watch.verdict)
 
 
 SCENARIOS = {
     scenario.__name__: scenario
-    for scenario in (shard, shards, ingress, writer, locked, postgres, disk, node, everything, resize)
+    for scenario in (shard, shards, ingress, writer, locked, postgres, disk, node, everything, resize, redeploy)
 }
 
 
 def main() -> int:
-    """Run the scenarios that were asked for; 1 when one lost or doubled an event."""
+    """Run the scenarios that were asked for; 1 when one lost or doubled an event, or changed a session."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=[*SCENARIOS, "soak"], help="may be repeated; default: all")
     parser.add_argument("--seconds", type=float, default=15.0, help="of load after the blow")
     parser.add_argument("--soak", type=float, default=600.0, metavar="SECONDS")
+    parser.add_argument("--replicas", type=int, default=1, help="ingress replicas in the soak")
     parser.add_argument("--rate", type=float, help="requests per second, instead of half of the measured peak")
     options = parser.parse_args()
     bad = 0
     for name in options.only or [*SCENARIOS, "soak"]:
-        scenario = soak if name == "soak" else SCENARIOS[name]
         began = time.monotonic()
-        line = {"scenario": name} | scenario(options.soak if name == "soak" else options.seconds, options.rate)
+        line: Line = {"scenario": name}
+        if name == "soak":
+            line |= {"replicas": options.replicas} | soak(options.soak, options.rate, options.replicas)
+        else:
+            line |= SCENARIOS[name](options.seconds, options.rate)
         line |= {"took_s": round(time.monotonic() - began, 1), "machine_load": round(psutil.getloadavg()[0], 1)}
         print(json.dumps(line), flush=True)
-        bad += bool(line["missing"] or line["duplicates"])
+        bad += bool(line["missing"] or line["duplicates"] or line.get("sessions_changed"))
     return 1 if bad else 0
 
 

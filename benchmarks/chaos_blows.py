@@ -1,4 +1,4 @@
-"""What is done to a running copy: kills, locks, full disks, dead nodes, restarts, resizing."""
+"""What is done to a running copy: kills, locks, full disks, dead nodes, restarts, resizing, upgrades."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import psutil
-import yaml
 
 from benchmarks.chaos_copy import Copy, prepared_copy
+from cluster import serve_app
 from cluster.launch import RunInfo, dashboard_client, ray_temp_dir
 from cluster.ports import free_ports
-from cluster.serve_app import application_state, serve_config
 
 Line = dict[str, Any]
 HEAL_S = 60.0
+REPLICA = "Replica:tailorbird:Ingress"
 
 
 def wait_until(holds: Callable[[], object], timeout_s: float = HEAL_S) -> float:
@@ -170,55 +169,49 @@ def kill_node(copy: Copy) -> Line:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     copy.beside.wait()
-    kinds = ("SessionShard", "Replica:tailorbird:Ingress", "haproxy")
+    kinds = ("SessionShard", REPLICA, "haproxy")
     killed = {kind: sum(kind in line for line in lines) for kind in kinds}
 
     def back() -> bool:
-        now = len(copy.processes("ray::SessionShard")), len(copy.processes("Replica:tailorbird:Ingress"))
+        now = len(copy.processes("ray::SessionShard")), len(copy.processes(REPLICA))
         return now >= (4, 2)
 
     return {"killed": killed, "new_processes_s": wait_until(back)}
 
 
-def shards_file(folder: Path, size: int) -> Path:
-    """A settings file that says how many shards there are."""
-    file = folder / f"shards-{size}.yaml"
-    file.write_text(yaml.safe_dump({"sessions": {"shards": size}}))
-    return file
+def sessions(copy: Copy, shards: int, quiet: bool) -> Line:
+    """See `benchmarks.chaos_sessions`."""
+    return copy.job("benchmarks.chaos_sessions", "--shards", str(shards), *(["--quiet"] if quiet else []))
 
 
 def resize(copy: Copy, sizes: tuple[int, ...]) -> Line:
-    """Deploy the application again with other numbers of shards, one after the other, as `serve deploy` does."""
+    """Go over to other numbers of shards, one after the other, as `tailorbird resize` does; the quiet are compared."""
     info = RunInfo(**copy.run_info)
-    took = []
+    took, found = [], {}
     for size in sizes:
-        file = shards_file(copy.state_dir, size)
-        config = serve_config(copy.settings)
-        config["http_options"]["port"] = copy.port
-        config["applications"][0]["args"] = {"config": str(file)}
         began = time.monotonic()
-        with dashboard_client(info, timeout_s=60) as client:
-            client.put("/api/serve/applications/", json=config).raise_for_status()
+        serve_app.resize(info, copy.settings, size)
         time.sleep(1)
-        wait_until(lambda: application_state(info)[0] == "RUNNING", 120)
+        wait_until(lambda: serve_app.application_state(info)[0] == "RUNNING", 120)
         took.append(round(time.monotonic() - began, 1))
-    return {"sizes": list(sizes), "resize_s": took, "shards_left": len(copy.processes("ray::SessionShard"))}
+        found[f"at_{size}"] = sessions(copy, size, quiet=True)
+    return {"sizes": list(sizes), "resize_s": took, "sessions": found}
 
 
-def watch(copy: Copy, seconds: float) -> Line:
-    """Memory every few seconds, and how fast it grows (after the first quarter, in MiB an hour)."""
-    samples: list[tuple[float, dict[str, float]]] = []
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        samples.append((time.monotonic(), copy.rss_mib()))
-        time.sleep(min(5.0, max(0.0, end - time.monotonic())))
-    settled = samples[len(samples) // 4 :]
-    hours = np.array([at for at, _ in settled]) / 3600
-    slopes = {}
-    for kind in settled[-1][1]:
-        mib = np.array([sample.get(kind, 0.0) for _, sample in settled])
-        slopes[kind] = round(float(np.polyfit(hours - hours[0], mib, 1)[0]), 1) if len(settled) > 2 else None
-    return {"rss_mib": samples[-1][1], "rss_mib_at_start": samples[0][1], "rss_slope_mib_per_h": slopes}
+def redeploy(copy: Copy) -> Line:
+    """Deploy the application anew, as an upgrade does: every replica is replaced, beside the load."""
+    info = RunInfo(**copy.run_info)
+    before = {process.pid for process in copy.processes(REPLICA)}
+    config = serve_app.serve_config(copy.settings)
+    config["http_options"]["port"] = copy.port
+    config["applications"][0]["runtime_env"] = {"env_vars": {"CHAOS": str(before)}}  # another version, to Serve
+    began = time.monotonic()
+    with dashboard_client(info, timeout_s=60) as client:
+        client.put("/api/serve/applications/", json=config).raise_for_status()
+    time.sleep(1)
+    wait_until(lambda: serve_app.application_state(info)[0] == "RUNNING", 120)
+    left = before & {process.pid for process in copy.processes(REPLICA)}
+    return {"replicas": len(before), "not_replaced": len(left), "redeploy_s": round(time.monotonic() - began, 1)}
 
 
 class Streams:

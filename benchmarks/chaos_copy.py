@@ -27,6 +27,7 @@ from cluster.ports import free_ports
 
 KEY = "chaos-benchmark-key"
 START_TIMEOUT_S = 240
+TRAIN_EPOCHS = 10
 TAILORBIRD = str(Path(sys.executable).parent / "tailorbird")
 
 
@@ -38,6 +39,7 @@ class Copy:
         self.state_dir = state_dir
         own = {name: value for name, value in os.environ.items() if not name.startswith(("TAILORBIRD_", "RAY_"))}
         own |= {"TAILORBIRD_STATE_DIR": str(state_dir), "TAILORBIRD_PORT": str(self.port), "TAILORBIRD_API_KEY": KEY}
+        own |= {"TAILORBIRD_GRAPH": json.dumps({"encoder": {"epochs": TRAIN_EPOCHS}})}
         own |= {f"TAILORBIRD_{name.upper()}": str(value) for name, value in settings.items()}
         self.environment = own
         self.join: Callable[[Copy], subprocess.Popen[bytes]] | None = None
@@ -70,6 +72,10 @@ class Copy:
     def prepare(self) -> None:
         """Load the demo's data, without its model."""
         self.job("jobs.demo", "--no-model")
+
+    def train(self) -> None:
+        """Publish a first version; few epochs, since how good its lists are matters to nobody here."""
+        self.job("jobs.refresh")
 
     def start(self) -> float:
         """Start it and wait until it says that it is ready; the seconds that it took."""
@@ -168,6 +174,7 @@ class Copy:
 def prepared_copy(
     folder: Path | None = None,
     models: bool = False,
+    train: bool = False,
     beside: Callable[[Copy], subprocess.Popen[bytes]] | None = None,
     **settings: Any,
 ) -> Iterator[Copy]:
@@ -176,6 +183,7 @@ def prepared_copy(
     Args:
         folder: for its state; default: a new one.
         models: keep prepared language models where tests keep them, and have a writer; otherwise there is none.
+        train: publish a version first; otherwise lists are by popularity.
         beside: starts a process beside it, once Ray runs.
     """
     base = Path(tempfile.mkdtemp(prefix="ch", dir="/tmp"))
@@ -191,6 +199,8 @@ def prepared_copy(
     copy.join = beside
     try:
         copy.prepare()
+        if train:
+            copy.train()
         copy.start()
         yield copy
     finally:

@@ -31,6 +31,8 @@ GIVE_UP_S = 5.0
 """A request that is not answered so long after its deadline is given up, and counted as `no answer`."""
 WINDOW_S = 10.0
 PRIORITY = -10
+IDLE_S = 20.0
+"""A connection that nobody has used for so long is not used again: the server may be about to close it."""
 GOOD = frozenset({"event 202", "list 200", "list 200 degraded"})
 
 
@@ -68,7 +70,7 @@ class Load:
         self._port, self._key = port, key
         self._event_deadline_s = event_deadline_s
         self._users = [f"load-{number}" for number in range(users)] + [str(number) for number in range(1, 900)]
-        self._idle: list[Connection] = []
+        self._idle: list[tuple[float, Connection]] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load")
 
@@ -95,7 +97,7 @@ class Load:
                 number += 1
             await asyncio.sleep(max(0.0005, due - loop.time()))
         await asyncio.gather(*tasks)
-        for connection in self._idle:
+        for _, connection in self._idle:
             connection.close()
 
     async def _one(self, due: float, number: int) -> None:
@@ -113,8 +115,8 @@ class Load:
             body = {"user_id": user, "n": LIST_LENGTH, "timeout_ms": LIST_DEADLINE_S * 1000}
             path, deadline_s = "/v1/recommendations", LIST_DEADLINE_S
         kind = "event" if is_event else "list"
-        connection = self._idle.pop() if self._idle else Connection()
         loop = asyncio.get_running_loop()
+        connection = self._connection(loop.time())
         try:
             async with asyncio.timeout(deadline_s + GIVE_UP_S):
                 if connection.transport is None:
@@ -124,7 +126,7 @@ class Load:
             if is_event and status == 202 and not said:
                 self.acknowledged.append(event_id)
             code = f"{kind} {status}{said}"
-            self._idle.append(connection)
+            self._idle.append((loop.time(), connection))
         except TimeoutError:
             connection.close()
             code = f"{kind} no answer"
@@ -132,6 +134,15 @@ class Load:
             connection.close()
             code = f"{kind} {type(error).__name__}"
         self.answers.append(Answer(due, loop.time() - due, code, deadline_s))
+
+    def _connection(self, now: float) -> Connection:
+        """The one that was used last, or a new one; those that nobody has used for long are closed."""
+        if self._idle and now - self._idle[-1][0] < IDLE_S:
+            return self._idle.pop()[1]
+        for _, connection in self._idle:
+            connection.close()
+        self._idle.clear()
+        return Connection()
 
 
 def check_event(status: int, body: bytes) -> str:

@@ -42,6 +42,10 @@ RAY_SWITCHES: Mapping[str, str] = {
     "RAY_health_check_failure_threshold": "3",
     # Ray's workers are "nice" by default: on a busy machine replicas and shards would starve beside any other process.
     "RAY_worker_niceness": "0",
+    # Of tasks and calls that ended the control store keeps this many in memory, for the dashboard (100,000 by default).
+    "RAY_task_events_max_num_task_in_gcs": "10000",
+    # Takes off what lets a client overrule the application's deadlines.
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.edge:middlewares",
     "DGLBACKEND": "pytorch",
     "TOKENIZERS_PARALLELISM": "false",
 }

@@ -15,6 +15,7 @@ from cluster.launch import ROOT, RunInfo, dashboard_client
 
 APP_NAME = "tailorbird"
 CONFIG_FILE = ROOT / "deployments" / "serve.yaml"
+INGRESS = "Ingress"
 _API = "/api/serve/applications/"
 
 
@@ -35,6 +36,29 @@ def deploy(info: RunInfo, settings: Settings) -> None:
         answer = client.put(_API, json=serve_config(settings))
     if answer.status_code != 200:
         raise UnavailableError(f"Serve refused the application: {answer.status_code} {answer.text[:500]}")
+
+
+def resize(info: RunInfo, settings: Settings, shards: int) -> None:
+    """Ask the running application to go over to another number of session shards, while it serves.
+
+    Only `user_config` of the ingress changes, so Serve replaces no replica; it says `DEPLOYING` until all are over.
+
+    Raises:
+        UnavailableError: nothing is deployed, or Serve refused the config.
+    """
+    config = serve_config(settings)
+    with dashboard_client(info, timeout_s=60) as client:
+        found = client.get(_API)
+        deployed = found.json().get("applications", {}).get(APP_NAME, {}) if found.status_code == 200 else {}
+        if not deployed.get("deployed_app_config"):
+            raise UnavailableError("the application is not deployed")
+        app: dict[str, Any] = deployed["deployed_app_config"]
+        others = [entry for entry in app.get("deployments", []) if entry["name"] != INGRESS]
+        app["deployments"] = [*others, {"name": INGRESS, "user_config": {"session_shards": shards}}]
+        config["applications"] = [app]
+        answer = client.put(_API, json=config)
+    if answer.status_code != 200:
+        raise UnavailableError(f"Serve refused the change: {answer.status_code} {answer.text[:500]}")
 
 
 def application_state(info: RunInfo) -> tuple[str, str, dict[str, str]]:

@@ -19,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("serve")(serve.serve)
+app.command("resize")(serve.resize)
 app.command("status")(calls.status)
 app.command("recommend")(calls.recommend)
 app.command("write")(calls.write)

@@ -32,6 +32,10 @@ from cluster.keys import api_key
 from cluster.launch import ROOT, RayHead, RunInfo, end_orphan, read_run_file
 from cluster.ports import is_free
 from cluster.serve_app import deploy, wait_until_answering, wait_until_running
+from cluster.serve_app import resize as resize_shards
+
+_SEEN_S = 1.0
+"""Until Serve's state shows that it has a new config."""
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -77,6 +81,26 @@ def serve(
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         head.stop()
     console.print("stopped")
+
+
+def resize(
+    shards: Annotated[int, typer.Argument(min=1, max=1024, help="How many session shards there shall be.")],
+    config: ConfigOption = None,
+) -> None:
+    """Change the number of session shards while the copy serves (PostgreSQL only). Nothing is restarted.
+
+    Holds until the application is deployed anew: set `sessions.shards` to keep it.
+    """
+    settings = load_settings(config)
+    if settings.uses_sqlite and shards != 1:
+        raise ConfigError("the database is SQLite, which has exactly one writer: several shards need PostgreSQL")
+    info = read_run_file(settings)
+    if info is None:
+        raise UnavailableError(f"no Tailorbird runs in the state directory {str(settings.state_dir)!r}")
+    resize_shards(info, settings, shards)
+    with _stage(f"go over to {shards} session shards"):
+        time.sleep(_SEEN_S)
+        wait_until_running(info, lambda: True, 300, lambda said: console.print(f"  [dim]{said}[/]"))
 
 
 def _bring_up(settings: Settings, info: RunInfo, head: RayHead, key: str, train: bool) -> None:

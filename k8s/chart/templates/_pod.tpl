@@ -72,6 +72,10 @@ imagePullSecrets:
   value: "3"
 - name: RAY_worker_niceness
   value: "0"
+- name: RAY_task_events_max_num_task_in_gcs
+  value: "10000"
+- name: RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH
+  value: deployments.edge:middlewares
 - name: DGLBACKEND
   value: pytorch
 - name: TOKENIZERS_PARALLELISM
