@@ -60,6 +60,7 @@ class Shard:
         self._loading: dict[bytes, tuple[asyncio.Future[PackedView], list[SessionRow]]] = {}
         self._own: set[int] = set()
         self._tail_seq = 0
+        self._tailed_s = time.monotonic()
         self._erasure_seq = 0
         self._counts = {"appended": 0, "duplicates": 0, "commits": 0, "loads": 0, "views": 0, "tailed": 0}
         self._started_s = self._asked_s = time.time()
@@ -131,6 +132,7 @@ class Shard:
             "memory_bytes": self._memory.used_bytes,
             "waiting": len(self._waiting),
             "tail_seq": self._tail_seq,
+            "tail_age_s": time.monotonic() - self._tailed_s,
             "up_s": time.time() - self._started_s,
             "idle_s": time.time() - self._asked_s,
         }
@@ -281,7 +283,7 @@ class Shard:
         loop = asyncio.get_running_loop()
         store = self._opened()
         while True:
-            asked = self._tail_seq
+            asked, asked_s = self._tail_seq, time.monotonic()
             rows = await loop.run_in_executor(self._reader, store.events.tail_rows, asked, TAIL_ROWS)
             for seq, tenant, user_id, item_id, kind, value, ms in rows:
                 if seq <= self._tail_seq:
@@ -293,6 +295,7 @@ class Shard:
                 self._counts["tailed"] += 1
                 self._add(tenant, user_id, (seq, item_id, kind, value, ms))
             if len(rows) < TAIL_ROWS:
+                self._tailed_s = asked_s
                 break
         erased = await loop.run_in_executor(self._reader, store.retention.erasures, self._erasure_seq)
         for seq, digest in erased:
