@@ -25,7 +25,7 @@ from deployments.problems import error_response, problem_response
 
 log = logging.getLogger("tailorbird.http")
 
-OPEN_PATHS = frozenset({"/", "/healthz/live", "/healthz/ready", "/favicon.ico"})
+OPEN_PATHS = frozenset({"/", "/ops", "/healthz/live", "/healthz/ready", "/favicon.ico"})
 OPEN_PREFIX = "/static/"
 FORM = b"application/x-www-form-urlencoded"
 _REQUEST_ID = re.compile(rb"^[\x21-\x7e]{1,128}$")

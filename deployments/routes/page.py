@@ -33,10 +33,14 @@ class PageFiles(StaticFiles):
 
 
 def install(app: FastAPI) -> None:
-    """Serve the page at `/` and its files below `/static/`."""
+    """Serve the page at `/`, the operator's page at `/ops`, and their files below `/static/`."""
 
     @app.get("/", include_in_schema=False)
     async def index() -> Response:
         return FileResponse(FOLDER / "index.html", headers=HEADERS)
+
+    @app.get("/ops", include_in_schema=False)
+    async def operations() -> Response:
+        return FileResponse(FOLDER / "ops.html", headers=HEADERS)
 
     app.mount("/static", PageFiles(directory=FOLDER), name="static")

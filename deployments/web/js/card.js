@@ -2,6 +2,7 @@
 import { h, icon } from "./dom.js";
 import { record } from "./events.js";
 import { t } from "./i18n.js";
+import { watchCard } from "./impressions.js";
 import { openItem } from "./itemdialog.js";
 import { look } from "./items.js";
 import { headlines } from "./reasons.js";
@@ -20,6 +21,7 @@ export function card(entry) {
       h("p", { class: "card-why" }, headlines(entry).map((line) => h("span", {}, line)))));
   element.style.setProperty("--hue", item.hue);
   if (item.title.length > 34) element.classList.add("is-long");
+  watchCard(element, entry);
   return element;
 }
 

@@ -2,7 +2,7 @@
 import { call, isAbort, problemError, stream } from "./api.js";
 import { badge } from "./badge.js";
 import { announce, byId, h, icon, isCalm } from "./dom.js";
-import { record } from "./events.js";
+import { record, recordDwell } from "./events.js";
 import { language, number, t } from "./i18n.js";
 import { FIELDS, learn, look, remember } from "./items.js";
 import { mentioned } from "./reasons.js";
@@ -10,6 +10,8 @@ import { person, verdict } from "./state.js";
 import { whyTable } from "./why.js";
 
 let leave = null;
+/** What of the opened item was read: the kind of its text and where that came from. */
+let read = null;
 
 /** Open the dialog for a place of a list (or of a chat answer); counts as a click. */
 export function openItem(entry) {
@@ -17,6 +19,8 @@ export function openItem(entry) {
   const opener = document.activeElement;
   const item = look(entry.item_id);
   leave = new AbortController();
+  read = null;
+  const began = performance.now();
   const { signal } = leave;
   const pitch = h("div", { class: "pitch" });
   const why = h("div", { class: "why-box" });
@@ -33,6 +37,7 @@ export function openItem(entry) {
     h("details", { class: "item-why", open: true }, h("summary", {}, t("why.title")), why));
   dialog.addEventListener("close", () => {
     leave.abort();
+    recordDwell(entry.item_id, entry.recommendation_id, Math.round((performance.now() - began) / 100) / 10, read);
     comeBack(opener, entry.item_id);
   }, { once: true });
   dialog.showModal();
@@ -59,7 +64,7 @@ function act(type, entry) {
   const label = h("span", {}, t(verdict(entry.item_id) === type ? `item.${type}d` : `item.${type}`));
   const button = h("button", { type: "button", class: `second act-${type}`, "aria-pressed": String(verdict(entry.item_id) === type) }, icon(type), label);
   button.addEventListener("click", async () => {
-    if (!(await record(type, entry.item_id, entry.recommendation_id))) return;
+    if (!(await record(type, entry.item_id, entry.recommendation_id, read))) return;
     for (const other of button.parentElement.children) {
       const isThis = other === button;
       const kind = other.classList.contains("act-like") ? "like" : "dislike";
@@ -88,6 +93,7 @@ async function writePitch(box, entry, signal) {
         if (!isCalm()) clause.animate([{ opacity: 0 }, { opacity: 1 }], { duration: 350, easing: "ease-out" });
       } else if (event === "done") {
         isDone = true;
+        read = { content_kind: data.kind, content_source: data.source };
         if (text.textContent !== data.text) text.textContent = data.text;
         foot.replaceChildren(...facts(data, firstMs ?? performance.now() - began));
         announce(data.text);

@@ -84,10 +84,11 @@ export class Rail {
     this.list.replaceChildren();
     this.list.hidden = true;
     this.message.hidden = false;
-    this.message.replaceChildren(
+    this.message.replaceChildren(...[
       h("p", {}, `${t("rail.error")} ${error.message}`),
       error.requestId ? h("p", { class: "quiet" }, t("error.request", { id: error.requestId })) : null,
-      h("button", { type: "button", class: "second", on: { click: () => this.load() } }, t("retry")));
+      h("button", { type: "button", class: "second", on: { click: () => this.load() } }, t("retry")),
+    ].filter(Boolean));
   }
 
   #show(entries, isUpdate, isDegraded) {
