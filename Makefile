@@ -34,10 +34,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 serve: install                         ## Bring up the whole system on this machine; Ctrl-C stops it
 	@exec $(BIN)/tailorbird serve $(ARGS)
 
-test: install-dev browser              ## Unit and integration tests: everything that guards a merge
+test: install-dev browser services     ## Unit and integration tests: everything that guards a merge
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
-test-all: install-dev browser          ## The same with soak, chaos and scale
+test-all: install-dev browser services ## The same with soak, chaos and scale
 	$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: browser
@@ -46,6 +46,21 @@ browser:
 	  echo "installing Debian's chromium for the page's tests ..."; \
 	  (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium) >/dev/null || \
 	  echo "no chromium here: the page's tests will be skipped"; fi
+
+# Real services for tests: Redis from Debian, and an S3 server (moto) in an environment of its own, since it wants an
+# older dateutil than Ray's dashboard has. What is not there is skipped, with the reason.
+MOTO := moto[s3]==5.1.22 flask==3.1.3 flask-cors==6.0.2
+
+.PHONY: services
+services: $(VENV)/s3/.installed
+	@command -v redis-server >/dev/null || { \
+	  echo "installing Debian's redis-server for the tests of the head's fault tolerance ..."; \
+	  (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server) >/dev/null || \
+	  echo "no redis-server here: its tests will be skipped"; }
+
+$(VENV)/s3/.installed: | $(VENV)/bin/python
+	@($(PYTHON) -m venv $(VENV)/s3 && $(VENV)/s3/bin/pip install -q --disable-pip-version-check $(MOTO) && touch $@) || \
+	  echo "no S3 server here: its tests will be skipped"
 
 lint: install-dev                      ## Formatting, lint, types and import direction
 	$(BIN)/ruff format --check .

@@ -19,6 +19,7 @@ import orjson
 import typer
 
 from cluster.errors import InputError
+from cluster.filesystems import filesystem_of
 from cluster.records import event_record, item_record, user_record
 from cluster.store import Store
 from jobs.common import ConfigOption, progress, run, settings_of, stage
@@ -29,9 +30,12 @@ _CANONICAL = orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
 
 
 def main(
-    events: Annotated[Path | None, typer.Option(help="Where to write the events, e.g. events.jsonl[.gz].")] = None,
-    items: Annotated[Path | None, typer.Option(help="Where to write the items.")] = None,
-    users: Annotated[Path | None, typer.Option(help="Where to write the users.")] = None,
+    events: Annotated[
+        str | None,
+        typer.Option(help="Where to write the events: a path or URL, e.g. events.jsonl[.gz], s3://b/e.jsonl."),
+    ] = None,
+    items: Annotated[str | None, typer.Option(help="Where to write the items.")] = None,
+    users: Annotated[str | None, typer.Option(help="Where to write the users.")] = None,
     config: ConfigOption = None,
 ) -> dict[str, Any]:
     """Write what the store holds as JSON Lines that jobs.ingest reads back, byte for byte equal on re-export."""
@@ -43,15 +47,15 @@ def main(
     with Store.open(settings, readonly=True) as store:
         for kind, path in wanted:
             with stage(f"exporting {kind}"):
-                result[kind] = {"rows": export(store, settings.tenant, kind, path), "path": str(path)}
+                result[kind] = {"rows": export(store, settings.tenant, kind, path), "path": path}
     return result
 
 
-def export(store: Store, tenant: str, kind: str, path: Path) -> int:
-    """Write one kind (events, items, users) of a tenant to a file. Returns how many there are."""
+def export(store: Store, tenant: str, kind: str, path: str | Path) -> int:
+    """Write one kind (events, items, users) of a tenant to a file or URL. Returns how many there are."""
     lines = {"events": _event_lines, "items": _item_lines, "users": _user_lines}[kind](store, tenant)
     rows = 0
-    with _whole_file(path) as out, progress(f"exporting {kind}") as report:
+    with _target(str(path)) as out, progress(f"exporting {kind}") as report:
         for line in lines:
             out.write(line)
             rows += 1
@@ -84,6 +88,24 @@ def _user_lines(store: Store, tenant: str) -> Iterator[bytes]:
         for user in page:
             yield orjson.dumps(user_record(user), option=_CANONICAL)
         after = page[-1].user_id
+
+
+@contextmanager
+def _target(url: str) -> Iterator[IO[bytes]]:
+    """A local file, or one elsewhere, which is uploaded in one piece when everything is in it."""
+    if "://" not in url:
+        with _whole_file(Path(url)) as out:
+            yield out
+        return
+    with tempfile.TemporaryDirectory(prefix="tailorbird-export-") as folder:
+        local = Path(folder) / (url.rsplit("/", 1)[1] or "export")
+        with _whole_file(local) as out:
+            yield out
+        try:
+            filesystem, path = filesystem_of(url)
+            filesystem.put_file(str(local), path)
+        except Exception as error:  # each file system has errors of its own
+            raise InputError(f"cannot be written: {error}", url) from None
 
 
 @contextmanager

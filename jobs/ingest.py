@@ -1,4 +1,4 @@
-"""`python -m jobs.ingest`: bring events, items and users from files into the store.
+"""`python -m jobs.ingest`: bring events, items and users from files and databases into the store.
 
 Every file is read and checked before anything is stored: without `--rejects` one bad row stops the job, and the store
 is as it was. With it, bad rows are written down and the others count. Loading again what was loaded adds nothing, so a
@@ -31,9 +31,11 @@ TIME_UNITS_MS = {"s": 1000, "ms": 1}
 
 
 def main(
-    events: Annotated[list[str] | None, typer.Option(help="File or URL with events. May be repeated.")] = None,
-    items: Annotated[list[str] | None, typer.Option(help="File or URL with items. May be repeated.")] = None,
-    users: Annotated[list[str] | None, typer.Option(help="File or URL with users. May be repeated.")] = None,
+    events: Annotated[
+        list[str] | None, typer.Option(help="File, URL or database with events. May be repeated.")
+    ] = None,
+    items: Annotated[list[str] | None, typer.Option(help="File, URL or database with items. May be repeated.")] = None,
+    users: Annotated[list[str] | None, typer.Option(help="File, URL or database with users. May be repeated.")] = None,
     map: Annotated[
         list[str] | None,
         typer.Option(help="[KIND.]FIELD=COLUMN,... e.g. user_id=uid or events.timestamp=at. May be repeated."),
@@ -53,7 +55,10 @@ def main(
     ] = False,
     config: ConfigOption = None,
 ) -> dict[str, Any]:
-    """Load events, items and users from CSV, TSV, JSON Lines or Parquet files (also .gz), local or by URL.
+    """Load events, items and users from CSV, TSV, JSON Lines or Parquet files (also .gz), local or by URL, or from SQL.
+
+    URLs may be http(s)://, s3:// and gs://. A database is named by its SQLAlchemy URL and, behind a #, a table or a
+    query: postgresql://USER:PASSWORD@HOST/NAME#orders, or sqlite:///shop.db#"SELECT ...".
 
     Columns named as the fields of the HTTP API need no --map. Other columns of items and users become attributes. A
     column `rating` makes events of type rating.

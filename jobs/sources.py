@@ -1,4 +1,4 @@
-"""Tables from files: CSV, TSV, JSON Lines and Parquet, plain or gzipped, on a local path or a URL, as a stream of rows.
+"""Tables as streams of rows: CSV, TSV, JSON Lines and Parquet, plain or gzipped, by path or URL, and SQL databases.
 
 A row that cannot be read is a row with a `fault`, so that a job may stop at it or write it down and go on. What is
 wrong with the table as a whole (no such file, no header, not Parquet) is an InputError that names the file.
@@ -20,6 +20,7 @@ import orjson
 
 from cluster.errors import InputError
 from cluster.filesystems import filesystem_of
+from jobs.databases import is_database, open_query, safe_name
 
 FORMATS = {
     ".csv": "csv",
@@ -53,11 +54,11 @@ class Table:
     columns: tuple[str, ...] | None
     typed: bool
     rows: Iterator[Row]
+    unit: str = "line"
 
     def place(self, line: int, column: str | None = None) -> str:
         """Where something is wrong, for people: file, line (row) and column."""
-        unit = "row" if self.name.endswith((".parquet", ".pq")) else "line"
-        return f"{self.name}, {unit} {line}" + (f", column {column!r}" if column else "")
+        return f"{self.name}, {self.unit} {line}" + (f", column {column!r}" if column else "")
 
 
 @contextmanager
@@ -65,26 +66,33 @@ def open_table(url: str, encoding: str = "utf-8", format: str | None = None) -> 
     """Open a table.
 
     Args:
-        url: a path, or a URL such as s3://, gs://, http:// or https://.
+        url: a path, a URL (s3://, gs://, http://, https://), or a database's URL with `#TABLE` or `#SELECT ...`.
         encoding: of a text file. A byte order mark is heeded in any case.
         format: csv, tsv, jsonl or parquet. Default: by the name's extension, a `.gz` at its end set aside.
 
     Raises:
         InputError: the file cannot be opened or is no such table.
     """
+    if is_database(url):
+        columns, records = open_query(url)
+        with closing(records):
+            rows = (Row(number, values) for number, values in enumerate(records, start=1))
+            yield Table(safe_name(url), columns, True, rows, "row")
+        return
     kind = format or _format_of(url)
     with _binary(url) as stream, ExitStack() as stack:
-        columns: tuple[str, ...] | None
+        names: tuple[str, ...] | None
+        read: Generator[Row, None, None]
         try:
             if kind == "parquet":
-                columns, rows = _parquet(url, stream)
+                names, read = _parquet(url, stream)
             elif kind == "jsonl":
-                columns, rows = None, _jsonl(stack.enter_context(_text(stream, encoding)))
+                names, read = None, _jsonl(stack.enter_context(_text(stream, encoding)))
             else:
                 lines = stack.enter_context(_text(stream, encoding))
-                columns, rows = _delimited(url, lines, "\t" if kind == "tsv" else None)
-            with closing(rows):
-                yield Table(url, columns, kind in ("jsonl", "parquet"), rows)
+                names, read = _delimited(url, lines, "\t" if kind == "tsv" else None)
+            with closing(read):
+                yield Table(url, names, kind in ("jsonl", "parquet"), read, "row" if kind == "parquet" else "line")
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise InputError(f"is damaged: {error}", url) from None
 
