@@ -27,6 +27,8 @@ DEFAULT_FILE = "tailorbird.yaml"
 
 SectionModel = TypeVar("SectionModel", bound=BaseModel)
 
+_SECRET = re.compile(r"key|url|secret", re.IGNORECASE)
+"""Names of settings whose values are in no message."""
 EVENT_TYPE_PATTERN = r"^[a-z0-9_]{1,64}$"
 
 
@@ -96,6 +98,8 @@ class RetentionConfig(Section):
     """The log of the lists that were given: about 1 kB for each list of 10, so by far the fastest to grow."""
     operations_days: float | None = Field(default=30.0, gt=0)
     """Notes of finished operations, such as the erasure of a person."""
+    audit_days: float | None = Field(default=None, gt=0)
+    """The log of what was administered."""
 
 
 class SessionsConfig(Section):
@@ -145,6 +149,63 @@ class IngressConfig(Section):
     """Requests in work in one replica; more are answered 429."""
     timeout_s: float = Field(default=30.0, gt=0)
     """Deadline of a request that names none."""
+    body_timeout_s: float = Field(default=30.0, gt=0)
+    """How long a client may take to send a body; then it is answered 408."""
+    cors_origins: list[str] = []
+    """Origins (`https://shop.example`) whose pages may call the API from a browser, with a key. Default: none may."""
+    session_h: float = Field(default=12.0, gt=0)
+    """Hours until the page asks for the key again."""
+    hsts_s: int = Field(default=0, ge=0)
+    """`max-age` of Strict-Transport-Security, sent on what came by HTTPS to the proxy in front. 0: not sent."""
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, origins: list[str]) -> list[str]:
+        for origin in origins:
+            if not re.fullmatch(r"https?://[^/?#*\s]+", origin):
+                raise ValueError(f"{origin!r} is not an origin such as https://shop.example")
+        return origins
+
+
+class LimitsConfig(Section):
+    """How much one key may ask for. Rates are written as `100/minute`, `20/second` or `1000000/day`."""
+
+    per_key: list[str] = []
+    """Rates that count for each key that has none of its own. The bootstrap key has none."""
+    storage_url: SecretStr | None = None
+    """`redis://...` or `rediss://...` counts for all replicas together. Default: in memory, each replica for itself."""
+    timeout_s: float = Field(default=0.25, gt=0)
+    """How long Redis may take; when it does not answer, each replica counts for itself."""
+
+
+class OidcConfig(Section):
+    """Tokens (JWT) of an OpenID Connect issuer, as an alternative to API keys."""
+
+    issuer: str | None = None
+    """The `iss` of its tokens, and where `/.well-known/openid-configuration` is. Default: no tokens are taken."""
+    audience: str | None = None
+    """The `aud` that a token must have. Needed with an issuer."""
+    jwks_url: str | None = None
+    """Where the issuer's keys are. Default: where its configuration says."""
+    algorithms: list[Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]] = [
+        "RS256",
+        "ES256",
+    ]
+    """Signatures that count. Only such with a public key are possible."""
+    tenant_claim: str = "tenant"
+    """The claim that names the tenant."""
+    default_tenant: str | None = None
+    """The tenant of a token without that claim. Default: such a token is refused."""
+    tenants: list[str] | None = None
+    """The only tenants whose tokens count. Default: any that the issuer names."""
+    scope_claim: str = "scope"
+    """The claim with the scopes, a list or words with spaces between. `scope_prefix` is taken off."""
+    scope_prefix: str = ""
+    leeway_s: float = Field(default=30.0, ge=0, le=300)
+    """By how much the issuer's clock and ours may differ."""
+    refresh_s: float = Field(default=300.0, gt=0)
+    """How often the issuer's keys are read again. An unknown key is looked for at once, but not more often than every
+    ten seconds."""
 
 
 class WriterConfig(Section):
@@ -194,8 +255,13 @@ class Settings(BaseSettings):
     state_dir: Path = Path(".tailorbird")
     """Everything that is kept on this machine: database, artifacts, models, keys."""
     api_key: SecretStr | None = None
-    """The key that requests carry. Default: made at first start and kept in the state directory with mode 0600."""
-    database_url: str | None = None
+    """The bootstrap key, which may do everything. Default: made at first start, kept in the state directory (0600)."""
+    secret_key: SecretStr | None = None
+    """Signs the page's sessions and keys the hashes of API keys; 32 characters or more. Default: derived from the
+    bootstrap key."""
+    old_secret_key: SecretStr | None = None
+    """The secret before, while it is being changed: what was made with it still counts."""
+    database_url: str | None = Field(default=None, repr=False)
     """SQLAlchemy URL. Default: SQLite in the state directory."""
     artifacts_url: str | None = None
     """Where versions are published: a folder, `s3://...` or `gs://...`. Default: in the state directory."""
@@ -205,7 +271,8 @@ class Settings(BaseSettings):
     """Language model: `demo`, a Hugging Face id, a local folder or a GGUF file."""
     pseudonymise_key: SecretStr | None = None
     """When set, user ids are stored as their HMAC under this key, never in the clear."""
-    tenant: str = "default"
+    tenant: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    """The copy's own tenant. Admin keys of this one administer all others."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     events: EventsConfig = EventsConfig()
@@ -214,6 +281,8 @@ class Settings(BaseSettings):
     sessions: SessionsConfig = SessionsConfig()
     recommender: RecommenderConfig = RecommenderConfig()
     ingress: IngressConfig = IngressConfig()
+    limits: LimitsConfig = LimitsConfig()
+    oidc: OidcConfig = OidcConfig()
     writer: WriterConfig = WriterConfig()
     tracing: TracingConfig = TracingConfig()
     ray: RayConfig = RayConfig()
@@ -295,7 +364,7 @@ def describe(error: ValidationError, noun: str, section: str = "") -> str:
         where = ".".join(str(part) for part in (section, *fault["loc"]) if part != "") or noun
         if fault["type"] == "extra_forbidden":
             lines.append(f"unknown {noun} {where!r}")
-        elif "key" in where:
+        elif _SECRET.search(where):
             lines.append(f"{noun} {where!r}: {fault['msg']}")
         else:
             lines.append(f"{noun} {where!r} is {fault.get('input')!r}: {fault['msg']}")

@@ -33,6 +33,14 @@ class ConflictError(TailorbirdError):
     """A compare-and-swap lost: somebody else moved the value first."""
 
 
+class AuthenticationError(TailorbirdError):
+    """Nothing in the request says who asks, or what does is not valid (any more)."""
+
+
+class ForbiddenError(TailorbirdError):
+    """Whoever asks is known, and may not do this."""
+
+
 class BundleError(TailorbirdError):
     """A version folder is incomplete, altered or of an unknown format."""
 

@@ -10,13 +10,16 @@ from cluster.store import Store
 DAY_MS = 86_400_000
 
 
-def prune_rows(store: Store, settings: Settings, events_days: float | None = None) -> dict[str, int]:
+def prune_rows(
+    store: Store, settings: Settings, events_days: float | None = None, tenant: str | None = None
+) -> dict[str, int]:
     """Delete rows that are older than the settings keep them. Blocks; stopped half-way, it goes on when called again.
 
     Args:
         store: one that can write, or that sends its writes to the one that can.
-        settings: `retention` and the tenant.
+        settings: `retention`.
         events_days: instead of `retention.events_days`.
+        tenant: only this one's rows. Default: everybody's, and the audit log's.
 
     Returns:
         How many rows of each table went.
@@ -31,8 +34,10 @@ def prune_rows(store: Store, settings: Settings, events_days: float | None = Non
     gone: dict[str, int] = {}
     for table, kept_days in days.items():
         if kept_days is not None:
-            gone |= store.retention.prune(settings.tenant, max(now_ms - round(kept_days * DAY_MS), 0), (table,))
+            gone |= store.retention.prune(tenant, max(now_ms - round(kept_days * DAY_MS), 0), (table,))
     if ages.operations_days is not None:
         before_ms = max(now_ms - round(ages.operations_days * DAY_MS), 0)
-        gone["operations"] = store.operations.prune(settings.tenant, before_ms)
+        gone["operations"] = store.operations.prune(tenant, before_ms)
+    if ages.audit_days is not None and tenant is None:
+        gone["audit"] = store.audit.prune(max(now_ms - round(ages.audit_days * DAY_MS), 0))
     return gone

@@ -25,7 +25,7 @@ async def view_of(
 
     A session pool that does not answer in time gives an empty view, marked `degraded`; it is no error.
     """
-    stored = None if user_id is None else services.identity.stored(services.settings.tenant, user_id)
+    stored = None if user_id is None else services.identity.stored(services.tenant, user_id)
     return await stored_view_of(services, stored, session, timeout_s)
 
 
@@ -33,7 +33,7 @@ async def stored_view_of(
     services: Services, stored: str | None, session: Sequence[SessionItem] | None, timeout_s: float
 ) -> SessionView:
     """The same for an id that `services.identity` has been applied to already."""
-    tenant = services.settings.tenant
+    tenant = services.tenant
     if stored is None:
         view = SessionView(None, tenant=tenant)
     else:
@@ -89,7 +89,7 @@ async def write_task(services: Services, request: ContentRequest, deadline_s: fl
     Raises:
         NotFoundError: an item is not in the catalogue.
     """
-    tenant = services.settings.tenant
+    tenant = services.tenant
     ids = [request.item_id] if request.item_id is not None else list(request.item_ids or ())
     items = tuple(item_of(services, item_id) for item_id in ids)
     view = await view_of(
@@ -122,7 +122,7 @@ def item_of(services: Services, item_id: str) -> Item:
     Raises:
         NotFoundError: there is none with this id.
     """
-    item = services.catalogue.get(services.settings.tenant, item_id)
+    item = services.catalogue.get(services.tenant, item_id)
     if item is None:
         raise NotFoundError(f"item {item_id[:100]!r} is not in the catalogue")
     return item

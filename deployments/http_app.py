@@ -10,7 +10,20 @@ from fastapi import FastAPI
 
 from deployments import openapi, problems
 from deployments.middleware import Gate
-from deployments.routes import chat, content, events, feedback, items, operations, ops, page, recommendations, users
+from deployments.routes import (
+    admin,
+    chat,
+    content,
+    events,
+    feedback,
+    items,
+    operations,
+    ops,
+    page,
+    recommendations,
+    session,
+    users,
+)
 from deployments.schemas import EventBatch, EventBody, ItemBody, UserBody
 from deployments.services import Services
 
@@ -34,19 +47,22 @@ def create_app(services: Services) -> Gate:
     )
     app.state.services = services
     problems.install(app)
-    for module in (events, recommendations, content, chat, items, users, feedback, operations, ops):
+    routed = (events, recommendations, content, chat, items, users, feedback, operations, ops, session, admin)
+    for module in routed:
         app.include_router(module.router)
     page.install(app)
     openapi.describe(app, (EventBatch, EventBody, ItemBody, UserBody))
     ingress = services.settings.ingress
     return Gate(
         app,
-        key=services.key,
+        access=services.access,
         max_body_bytes=ingress.max_body_bytes,
+        body_timeout_s=ingress.body_timeout_s,
+        hsts_s=ingress.hsts_s,
         max_concurrent=ingress.max_concurrent,
         metrics=services.metrics,
         hot={
-            ("POST", "/v1/events"): lambda body, request_id: events.take(body, services, request_id),
-            ("POST", "/v1/recommendations"): lambda body, _: recommendations.answer(body, services),
+            ("POST", "/v1/events"): lambda body, request_id, tenant: events.take(body, services.of(tenant), request_id),
+            ("POST", "/v1/recommendations"): lambda body, _, tenant: recommendations.answer(body, services.of(tenant)),
         },
     )

@@ -1,4 +1,4 @@
-"""What every request passes before its route, as plain ASGI: id, measuring, errors, key, body size, concurrency.
+"""What every request passes before its route, as plain ASGI: id, measuring, errors, access, body size, concurrency.
 
 One class, one pass: at thousands of requests a second each further layer would cost more than its work. The routes that
 carry nearly all requests are called from here, past the framework's eight layers, which cost more than their work too.
@@ -7,7 +7,6 @@ carry nearly all requests are called from here, past the framework's eight layer
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 import re
 import time
@@ -15,24 +14,32 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster import tracing
+from cluster.errors import OverloadError
 from cluster.telemetry import REQUEST_ID, HttpMetrics
-from deployments.problems import error_response, problem_response
+from deployments.access import Access, is_open
+from deployments.problems import error_response
 
 log = logging.getLogger("tailorbird.http")
 
-OPEN_PATHS = frozenset({"/", "/ops", "/healthz/live", "/healthz/ready", "/favicon.ico"})
-OPEN_PREFIX = "/static/"
 FORM = b"application/x-www-form-urlencoded"
 _REQUEST_ID = re.compile(rb"^[\x21-\x7e]{1,128}$")
 
 
-HotRoute = Callable[[bytes, str], Awaitable[Response]]
-"""A route as a function of the body and the request's id. What it raises becomes the problem that it is anywhere."""
+SAFE_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"DENY"))
+API_HEADERS = (
+    *SAFE_HEADERS,
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+"""What an answer of the API carries: it is data of one client, and nothing that a browser shows or runs."""
+
+HotRoute = Callable[[bytes, str, str], Awaitable[Response]]
+"""A route as a function of the body, the request's id and the tenant. What it raises becomes the problem that it is
+anywhere."""
 
 
 class Gate:
@@ -40,8 +47,10 @@ class Gate:
 
     Args:
         app: what to call when a request may pass.
-        key: the API key that a request must carry, unless its path is open.
+        access: who may do what, unless the path is open.
         max_body_bytes: a longer body is answered 413.
+        body_timeout_s: a client that needs longer to send a body is answered 408.
+        hsts_s: `max-age` of Strict-Transport-Security for what came by HTTPS; 0 sends none.
         max_concurrent: requests in work in this process; more are answered 429.
         metrics: where requests are counted and timed.
         hot: routes by method and path that are called without the framework.
@@ -51,15 +60,19 @@ class Gate:
         self,
         app: ASGIApp,
         *,
-        key: str,
+        access: Access,
         max_body_bytes: int,
         max_concurrent: int,
         metrics: HttpMetrics,
+        body_timeout_s: float = 30.0,
+        hsts_s: int = 0,
         hot: Mapping[tuple[str, str], HotRoute] | None = None,
     ) -> None:
         self._app = app
-        self._key = key.encode()
+        self._access = access
         self._max_body_bytes = max_body_bytes
+        self._body_timeout_s = body_timeout_s
+        self._hsts = ((b"strict-transport-security", f"max-age={hsts_s}".encode()),) if hsts_s else ()
         self._max_concurrent = max_concurrent
         self._metrics = metrics
         self._hot = dict(hot or {})
@@ -88,21 +101,30 @@ class Gate:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                safe = API_HEADERS if scope["path"].startswith("/v1/") else SAFE_HEADERS
+                added = [*message["headers"], (b"x-request-id", request_id), *safe]
+                if "extra_headers" in scope:
+                    added += scope["extra_headers"]
+                if self._hsts and headers.get(b"x-forwarded-proto") == b"https":
+                    added += self._hsts
+                message["headers"] = added
             await send(message)
 
         self._in_work += 1
         try:
-            refusal = self._refusal(scope, headers)
-            if refusal is not None:
-                await self._refuse(scope, receive, send_marked, *refusal)
-                return
-            bounded = _BoundedBody(receive, self._max_body_bytes)
+            bounded = _BoundedBody(receive, self._max_body_bytes, self._body_timeout_s)
             try:
+                if not is_open(scope["path"]):
+                    scope["principal"] = await self._access.enter(scope, headers)
+                    if self._in_work > self._max_concurrent:
+                        raise OverloadError(f"more than {self._max_concurrent} requests are in work")
+                length = headers.get(b"content-length", b"0")
+                if length.isdigit() and int(length) > self._max_body_bytes:
+                    raise BodyTooLargeError(self._max_body_bytes)
                 if hot is None:
                     await self._app(scope, bounded, send_marked)
                 else:
-                    response = await hot(await _whole(bounded), scope["request_id"])
+                    response = await hot(await _whole(bounded), scope["request_id"], scope["principal"].tenant)
                     await response(scope, receive, send_marked)
             except asyncio.CancelledError:
                 status = status or 499  # the client left
@@ -118,30 +140,6 @@ class Gate:
             self._metrics.record(route, scope["method"], status, time.perf_counter() - began)
             if span is not None:
                 span.end(route, scope["method"], status)
-
-    def _refusal(self, scope: Scope, headers: dict[bytes, bytes]) -> tuple[int, str] | None:
-        path = scope["path"]
-        is_open = path in OPEN_PATHS or path.startswith(OPEN_PREFIX)
-        if not is_open and not self._has_key(headers):
-            return 401, "send the API key as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
-        if self._in_work > self._max_concurrent and not is_open:
-            return 429, f"more than {self._max_concurrent} requests are in work"
-        length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > self._max_body_bytes:
-            return 413, BodyTooLargeError(self._max_body_bytes).detail
-        return None
-
-    def _has_key(self, headers: dict[bytes, bytes]) -> bool:
-        given = headers.get(b"x-api-key")
-        if given is None:
-            scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-            if scheme.lower() != b"bearer":
-                return False
-        return hmac.compare_digest(given.strip(), self._key)
-
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send, status: int, detail: str) -> None:
-        response = problem_response(scope["path"], status, detail, Request(scope).scope["request_id"])
-        await response(scope, receive, send)
 
 
 async def _whole(receive: Receive) -> bytes:
@@ -166,18 +164,35 @@ class BodyTooLargeError(HTTPException):
         super().__init__(413, f"the body is longer than {limit} bytes")
 
 
-class _BoundedBody:
-    """Counts the bytes of a body as they come."""
+class BodyTooSlowError(HTTPException):
+    """A client takes too long to send a body."""
 
-    def __init__(self, receive: Receive, limit: int) -> None:
+    def __init__(self, limit_s: float) -> None:
+        super().__init__(408, f"the body did not come within {limit_s:g} s", {"Connection": "close"})
+
+
+class _BoundedBody:
+    """Counts the bytes of a body as they come, and the time until it is whole."""
+
+    def __init__(self, receive: Receive, limit: int, timeout_s: float) -> None:
         self._receive = receive
         self._limit = limit
         self._left = limit
+        self._timeout_s = timeout_s
+        self._end_s = asyncio.get_running_loop().time() + timeout_s
+        self._is_whole = False
 
     async def __call__(self) -> Message:
-        message = await self._receive()
+        if self._is_whole:
+            return await self._receive()  # waits for the client to leave, however long an answer takes
+        try:
+            async with asyncio.timeout_at(self._end_s):
+                message = await self._receive()
+        except TimeoutError:
+            raise BodyTooSlowError(self._timeout_s) from None
         if message["type"] == "http.request":
             self._left -= len(message.get("body", b""))
+            self._is_whole = not message.get("more_body", False)
             if self._left < 0:
                 raise BodyTooLargeError(self._limit)
         return message

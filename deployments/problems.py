@@ -18,8 +18,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from cluster.errors import (
+    AuthenticationError,
     ConflictError,
     DeadlineError,
+    ForbiddenError,
     InputError,
     NotFoundError,
     OverloadError,
@@ -39,8 +41,10 @@ class MalformedError(TailorbirdError):
 _TITLES = {
     400: "Malformed request",
     401: "Not authenticated",
+    403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
+    408: "Request timeout",
     409: "Conflict",
     413: "Request body too large",
     422: "Invalid request",
@@ -48,9 +52,11 @@ _TITLES = {
     500: "Internal error",
     503: "Unavailable",
 }
-_OPENAI_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+_OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 _STATUS: Sequence[tuple[type[TailorbirdError], int]] = (
     (MalformedError, 400),
+    (AuthenticationError, 401),
+    (ForbiddenError, 403),
     (InputError, 422),
     (NotFoundError, 404),
     (ConflictError, 409),

@@ -42,9 +42,9 @@ SHOWN_WAIT_S = 1.5
 _LOOK_S = 0.1
 
 Write = Callable[[list[LogRow]], Awaitable[Any]]
-Find = Callable[[str], Recommendation | None]
-Entry = tuple[int, RankedList, str | None, tuple[str, ...]]
-"""Time in ms, the list, the stored id of the person, what earlier pages showed."""
+Find = Callable[[str, str], Recommendation | None]
+Entry = tuple[str, int, RankedList, str | None, tuple[str, ...]]
+"""Tenant, time in ms, the list, the stored id of the person, what earlier pages showed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +59,13 @@ class RecommendationLog:
     """Belongs to one event loop.
 
     Args:
-        tenant: whose lists.
         write: brings rows to the writer, and returns when they are on disk.
-        find: looks a written list up; blocking, called in a thread.
+        find: looks a written list up by tenant and id; blocking, called in a thread.
     """
 
-    def __init__(self, tenant: str, write: Write, find: Find) -> None:
+    def __init__(self, write: Write, find: Find) -> None:
         from ray.util.metrics import Counter
 
-        self._tenant = tenant
         self._write = write
         self._find = find
         self._waiting: dict[str, Entry] = {}
@@ -99,10 +97,11 @@ class RecommendationLog:
         except (TimeoutError, TailorbirdError) as error:
             log.warning("%d lists could not be logged: %s", len(self._sending) + len(self._waiting), error)
 
-    def record(self, found: RankedList, user_id: str | None = None, before: tuple[str, ...] = ()) -> str:
+    def record(self, tenant: str, found: RankedList, user_id: str | None = None, before: tuple[str, ...] = ()) -> str:
         """Note a list; returns its `recommendation_id`.
 
         Args:
+            tenant: whose list.
             found: the list.
             user_id: the stored id of the person, None for nobody in particular.
             before: items of the earlier pages, when this is a next page.
@@ -113,11 +112,11 @@ class RecommendationLog:
             self._lost += 1
         else:
             self._items += size
-            self._waiting[recommendation_id] = (time.time_ns() // 1_000_000, found, user_id, before)
+            self._waiting[recommendation_id] = (tenant, time.time_ns() // 1_000_000, found, user_id, before)
         return recommendation_id
 
-    async def shown(self, recommendation_id: str) -> Shown:
-        """What a list and the pages before it showed.
+    async def shown(self, tenant: str, recommendation_id: str) -> Shown:
+        """What a list of a tenant and the pages before it showed.
 
         Raises:
             NotFoundError: no such list was logged, or it is not kept any more.
@@ -125,10 +124,10 @@ class RecommendationLog:
         give_up = time.monotonic() + SHOWN_WAIT_S
         while True:
             entry = self._waiting.get(recommendation_id) or self._sending.get(recommendation_id)
-            if entry is not None:
-                _, found, user_id, before = entry
+            if entry is not None and entry[0] == tenant:
+                _, _, found, user_id, before = entry
                 return Shown(user_id, before + tuple(item.item_id for item in found.items))
-            row = await asyncio.to_thread(self._find, recommendation_id)
+            row = await asyncio.to_thread(self._find, tenant, recommendation_id)
             if row is not None:
                 return Shown(row.user_id, row.before + tuple(item[0] for item in row.items))
             if time.monotonic() >= give_up:
@@ -163,14 +162,14 @@ class RecommendationLog:
                 except Exception:  # a list that cannot be written must not keep all others from it
                     log.exception("%d lists cannot be logged", len(batch))
                     self._lost += len(batch)
-                for recommendation_id, (_, found, _, before) in batch.items():
+                for recommendation_id, (_, _, found, _, before) in batch.items():
                     del self._sending[recommendation_id]
                     self._items -= len(found.items) + len(before)
             if not everything and len(self._waiting) < BATCH:
                 return
 
     def _row(self, recommendation_id: str, entry: Entry) -> LogRow:
-        created_ms, found, user_id, before = entry
+        tenant, created_ms, found, user_id, before = entry
         return Recommendation(
             recommendation_id,
             created_ms,
@@ -179,5 +178,5 @@ class RecommendationLog:
             tuple((item.item_id, item.score, 1.0, item.source) for item in found.items),
             user_id,
             before=before,
-            tenant=self._tenant,
+            tenant=tenant,
         ).row()

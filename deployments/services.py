@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,14 +14,18 @@ from fastapi import Request
 from cluster.catalogue import Catalogue
 from cluster.config import Settings
 from cluster.identity import Identity
-from cluster.keys import api_key
+from cluster.key_ring import KeyRing
+from cluster.oidc import TokenVerifier
 from cluster.sessions import SessionPool
 from cluster.store import Store
 from cluster.telemetry import HttpMetrics, configure_logging
 from cluster.tracing import configure_tracing
+from deployments.access import Access
 from deployments.content_cache import CachedWriter
 from deployments.housekeeping import Housekeeper
+from deployments.limiter import Limiter
 from deployments.operations import Operations
+from deployments.page_session import PageSessions
 from deployments.recommendation_log import RecommendationLog
 from deployments.recommender import HandleRanking, Ranking, Recommender, RecommenderClient
 from deployments.retrieval import ChatRetriever
@@ -28,6 +34,7 @@ from deployments.writing import WriterClient
 log = logging.getLogger("tailorbird.ingress")
 
 _MAX_RANK_BATCH = 64
+_MAX_TENANTS = 256
 _SETTLE_S = 0.1
 """What a shard needs to act on a change of the store, beside the time until it looks."""
 
@@ -54,7 +61,12 @@ class Services:
         configure_logging(settings.log_level)
         configure_tracing(settings.tracing, "ingress")
         self.settings = settings
-        self.key = api_key(settings)
+        self.tenant = settings.tenant
+        self.keys = KeyRing(settings)
+        self.sessions = PageSessions(settings, self.keys)
+        oidc = settings.oidc
+        tokens = TokenVerifier(oidc, settings.tenant, settings.limits.per_key) if oidc.issuer else None
+        self.access = Access(self.keys, settings.tenant, self.sessions, tokens, Limiter(settings.limits))
         secret = settings.pseudonymise_key
         self.identity = Identity(secret.get_secret_value() if secret else None)
         self.metrics = HttpMetrics()
@@ -71,12 +83,28 @@ class Services:
         self.operations: Operations
         self.housekeeper: Housekeeper
         self.ready = False
+        self._of_tenants: OrderedDict[str, Services] = OrderedDict()
+
+    def of(self, tenant: str) -> Services:
+        """The same services as the routes of one tenant see them: `tenant` and `retriever` are that tenant's."""
+        if tenant == self.tenant:
+            return self
+        seen = self._of_tenants.get(tenant)
+        if seen is None:
+            seen = copy.copy(self)
+            seen.tenant = tenant
+            seen.retriever = ChatRetriever(self.catalogue, tenant)
+            self._of_tenants[tenant] = seen
+            if len(self._of_tenants) > _MAX_TENANTS:
+                self._of_tenants.popitem(last=False)
+        return seen
 
     async def start(self) -> None:
         """Bring the parts up in the order in which they need each other."""
         settings = self.settings
         await self.pool.start()  # the shard makes or migrates an SQLite store: nothing can be read before
         self.store = await asyncio.to_thread(Store.open, settings, readonly=True)
+        await self.keys.start(self.store)
         self.catalogue = Catalogue(self.store, poll_s=settings.store.feed_poll_s)
         await self.catalogue.start()
         await self.writer.start(self._caches)
@@ -89,15 +117,13 @@ class Services:
         else:
             ranking = HandleRanking(self._recommender_handle)
         self.recommender = RecommenderClient(ranking, _MAX_RANK_BATCH, settings.sessions.max_queue)
-        tenant, store = settings.tenant, self.store
+        store = self.store
         self.log = RecommendationLog(
-            tenant,
-            write=lambda rows: self.pool.write("feedback", "log_rows", rows),
-            find=lambda list_id: store.feedback.recommendation(tenant, list_id),
+            write=lambda rows: self.pool.write("feedback", "log_rows", rows), find=store.feedback.recommendation
         )
         self.log.start()
         settle_s = 2 * settings.store.feed_poll_s + _SETTLE_S
-        self.operations = Operations(tenant, store, self.pool.write, settle_s)
+        self.operations = Operations(store, self.pool.write, settle_s)
         await self.operations.start()
         self.housekeeper = Housekeeper(settings, self.pool.write)
         self.housekeeper.start()
@@ -113,21 +139,23 @@ class Services:
             await self._local.stop()
         await self.writer.stop()
         await self.catalogue.stop()
+        await self.keys.stop()
         await self.pool.stop()
         await asyncio.to_thread(self.store.close)
 
     async def model_version(self) -> str:
         """The version that lists come from at this moment, or `none`."""
         if self._local is not None:
-            return self._local.version
-        version: str = await self._recommender_handle.live_version.remote()  # type: ignore[union-attr]
+            return self._local.version(self.tenant)
+        version: str = await self._recommender_handle.live_version.remote(self.tenant)  # type: ignore[union-attr]
         return version
 
 
 async def services_of(request: Request) -> Services:
-    """The services of the application that serves this request; for FastAPI's `Depends`.
+    """The services of the application, as the tenant of this request sees them; for FastAPI's `Depends`.
 
     Async although it awaits nothing: FastAPI sends a plain function through a thread, for each request.
     """
     services: Services = request.app.state.services
-    return services
+    principal = request.scope.get("principal")
+    return services if principal is None else services.of(principal.tenant)

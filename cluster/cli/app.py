@@ -8,7 +8,7 @@ import httpx
 import typer
 from rich.console import Console
 
-from cluster.cli import calls, jobs, serve
+from cluster.cli import calls, jobs, keys, serve
 from cluster.errors import ConfigError, InputError, TailorbirdError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command("status")(calls.status)
 app.command("recommend")(calls.recommend)
 app.command("write")(calls.write)
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(keys.app, name="keys")
 
 
 def main() -> None:

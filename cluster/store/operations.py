@@ -76,9 +76,11 @@ class OperationStore(Part):
             connection.execute(update(operations).where(*here).values(**done))
 
     @write
-    def prune(self, tenant: str, before_ms: int) -> int:
-        """Delete the notes of operations that were done before a time; how many."""
-        old = (operations.c.tenant == tenant, operations.c.status == "done", operations.c.finished_ms < before_ms)
+    def prune(self, tenant: str | None, before_ms: int) -> int:
+        """Delete the notes of a tenant's (None: everybody's) operations that were done before a time; how many."""
+        old = [operations.c.status == "done", operations.c.finished_ms < before_ms]
+        if tenant is not None:
+            old.append(operations.c.tenant == tenant)
         with self.database.writing() as connection:
             return connection.execute(delete(operations).where(*old)).rowcount
 
@@ -87,9 +89,9 @@ class OperationStore(Part):
         found = self._select(operations.c.tenant == tenant, operations.c.operation_id == operation_id)
         return found[0] if found else None
 
-    def running(self, tenant: str) -> list[Operation]:
-        """Those that are not done, oldest first."""
-        return self._select(operations.c.tenant == tenant, operations.c.status == "running")
+    def running(self) -> list[Operation]:
+        """Those of all tenants that are not done, oldest first."""
+        return self._select(operations.c.status == "running")
 
     def _select(self, *conditions: Any) -> list[Operation]:
         statement = select(operations).where(*conditions).order_by(operations.c.created_ms, operations.c.operation_id)

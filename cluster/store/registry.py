@@ -67,6 +67,18 @@ class Registry(Part):
             row = connection.execute(statement).first()
         return None if row is None else _version(row)
 
+    def live_of_all(self, name: str) -> dict[str, Version]:
+        """The live version of each tenant that has one."""
+        statement = select(versions).join(
+            pointers,
+            (versions.c.tenant == pointers.c.tenant)
+            & (versions.c.name == pointers.c.name)
+            & (versions.c.version == pointers.c.version),
+        )
+        with self.database.reading() as connection:
+            found = connection.execute(statement.where(versions.c.name == name)).fetchall()
+        return {row.tenant: _version(row) for row in found}
+
     @write
     def move(self, tenant: str, name: str, to: str, expected: str | None) -> None:
         """Make a version live, if the live one is still the expected (None: if none is).

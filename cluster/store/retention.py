@@ -10,7 +10,7 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Column, delete, func, insert, select
+from sqlalchemy import Column, ColumnElement, delete, func, insert, select
 
 from cluster.store.part import Part, write
 from cluster.store.tables import erasures, events, feedback, recommendations, users
@@ -55,8 +55,8 @@ class Retention(Part):
         self.database.checkpoint()
         return erased
 
-    def prune(self, tenant: str, before_ms: int, tables: Sequence[str] = tuple(AGES)) -> dict[str, int]:
-        """Delete the tenant's rows from before a time: events, feedback, recommendations. And old notices of erasure.
+    def prune(self, tenant: str | None, before_ms: int, tables: Sequence[str] = tuple(AGES)) -> dict[str, int]:
+        """Delete a tenant's (None: everybody's) rows from before a time, and old notices of erasure.
 
         Runs in many short transactions, each a call of its own where writes go through a gateway, so that live requests
         come in between; stopped half-way, it goes on when called again.
@@ -64,11 +64,11 @@ class Retention(Part):
         pruned = {}
         for name in tables:
             moment = AGES[name]
-            seq, owner = moment.table.c.seq, moment.table.c.tenant
+            seq, owner = moment.table.c.seq, _owned(moment, tenant)
             pruned[name] = start = 0
             while True:
                 # Looked for by whoever prunes, so that the writer has nothing to do but delete.
-                oldest = select(func.min(seq)).where(seq >= start, owner == tenant, moment < before_ms)
+                oldest = select(func.min(seq)).where(seq >= start, *owner, moment < before_ms)
                 with self.database.reading() as connection:
                     found = connection.execute(oldest).scalar()
                 if found is None:
@@ -79,11 +79,11 @@ class Retention(Part):
         return pruned
 
     @write
-    def prune_chunk(self, name: str, tenant: str, start: int, before_ms: int) -> int:
+    def prune_chunk(self, name: str, tenant: str | None, start: int, before_ms: int) -> int:
         """One step of `prune`: the rows numbered from `start` on; how many went."""
         moment = AGES[name]
-        seq, owner = moment.table.c.seq, moment.table.c.tenant
-        chunk = (seq >= start, seq < start + PRUNE_CHUNK_ROWS, owner == tenant, moment < before_ms)
+        seq = moment.table.c.seq
+        chunk = (seq >= start, seq < start + PRUNE_CHUNK_ROWS, *_owned(moment, tenant), moment < before_ms)
         with self.database.writing() as connection:
             return connection.execute(delete(moment.table).where(*chunk)).rowcount
 
@@ -113,3 +113,7 @@ class Retention(Part):
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _owned(column: Column[int], tenant: str | None) -> tuple[ColumnElement[bool], ...]:
+    return () if tenant is None else (column.table.c.tenant == tenant,)

@@ -101,7 +101,7 @@ async def _tasks(body: ChatRequest, services: Services, request_id: str) -> tupl
     wish = await asyncio.to_thread(services.retriever.wish, messages, view.seen)
     ranked = await services.recommender.rank(services.retriever.query(wish, view), settings.ingress.timeout_s)
     ranked = replace(ranked, items=honest(ranked.items, wish, view))
-    found = (services.catalogue.get(settings.tenant, entry.item_id) for entry in ranked.items)
+    found = (services.catalogue.get(services.tenant, entry.item_id) for entry in ranked.items)
     items = tuple(item for item in found if item is not None)
     reasons = ranked.items[0].reasons if ranked.items else ()
     seed = body.seed
@@ -117,7 +117,7 @@ async def _tasks(body: ChatRequest, services: Services, request_id: str) -> tupl
             stop=tuple(stops),
             messages=messages if wish.kind == "chat" else (),
             deadline_s=settings.ingress.timeout_s,
-            tenant=settings.tenant,
+            tenant=services.tenant,
             request_id=request_id,
         )
         for copy in range(body.n)

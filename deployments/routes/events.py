@@ -68,7 +68,7 @@ async def take(body: bytes, services: Services, request_id: str) -> Response:
     records, is_single = _records(raw)
     events, rejected = _parse(records, services, is_single)
     with tracing.step("session.append", events=len(events)):
-        new = await services.pool.append(services.settings.tenant, events) if events else []
+        new = await services.pool.append(services.tenant, events) if events else []
     accepted = sum(new)
     answer = {"accepted": accepted, "duplicate": len(new) - accepted, "rejected": rejected}
     return Response(orjson.dumps(answer), 202, media_type="application/json")
@@ -92,7 +92,7 @@ def _records(raw: Any) -> tuple[list[Any], bool]:
 
 def _parse(records: list[Any], services: Services, is_single: bool) -> tuple[list[Event], list[dict[str, Any]]]:
     settings = services.settings
-    tenant, now_ms = settings.tenant, round(time.time() * 1000)
+    tenant, now_ms = services.tenant, round(time.time() * 1000)
     stored = services.identity.stored
     events: list[Event] = []
     rejected: list[dict[str, Any]] = []

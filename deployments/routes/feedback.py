@@ -18,7 +18,7 @@ router = APIRouter(tags=["feedback"])
 @router.post("/v1/feedback", status_code=201, response_model=FeedbackResponse)
 async def give_feedback(body: FeedbackRequest, services: ServicesDep) -> Response:
     """Keep a verdict, a text, or both, on a list (`recommendation_id`) or a text (`content_id`)."""
-    tenant = services.settings.tenant
+    tenant = services.tenant
     entry = Feedback(
         feedback_id=uuid.uuid4().hex,
         created_ms=time.time_ns() // 1_000_000,

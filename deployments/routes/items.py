@@ -36,7 +36,7 @@ async def list_items(
     services: ServicesDep, filter: Filter = None, q: TextQuery = None, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """A page of the catalogue, hidden and expired items too: by id, or the best hits first when `q` is given."""
-    catalogue, tenant = services.catalogue, services.settings.tenant
+    catalogue, tenant = services.catalogue, services.tenant
     page, following = await asyncio.to_thread(items_page, catalogue, tenant, filter, q, limit, cursor)
     return json_response({"items": [item_record(item) for item in page], "next_cursor": following})
 
@@ -82,5 +82,5 @@ def json_response(body: Any, status: int = 200, headers: dict[str, str] | None =
 
 
 def _items(services: Services) -> Documents[Item]:
-    tenant = services.settings.tenant
+    tenant = services.tenant
     return Documents("items", "item", parse_item, item_record, tenant, services.store, services.pool.write)

@@ -41,7 +41,7 @@ async def metrics() -> Response:
 @router.get("/v1/operations/{operation_id}", response_model=OperationResponse)
 async def operation(operation_id: str, services: Annotated[Services, Depends(services_of)]) -> Response:
     """How an operation stands: `running`, or `done` with what it did."""
-    record = operation_record(await services.operations.get(opaque_id(operation_id, "operation_id")))
+    record = operation_record(await services.operations.get(services.tenant, opaque_id(operation_id, "operation_id")))
     return Response(orjson.dumps(record), media_type="application/json")
 
 

@@ -32,7 +32,7 @@ _HISTORY = 50
 @router.get("")
 async def overview(services: ServicesDep) -> Response:
     """How the whole copy stands now. What cannot be asked is null; `unreachable_nodes` counts nodes that are silent."""
-    tenant = services.settings.tenant
+    tenant = services.tenant
     figures, shards, replicas, versions = await asyncio.gather(
         _or_none(all_figures()),
         services.pool.stats(),
@@ -60,7 +60,7 @@ async def outcomes(
 ) -> Response:
     """Click-through, like rate and dwell by source, model version and kind of text, from the events of these days."""
     since_ms = time.time_ns() // 1_000_000 - round(days * _DAY_MS)
-    found = await asyncio.to_thread(services.store.outcomes.of_lists, services.settings.tenant, since_ms)
+    found = await asyncio.to_thread(services.store.outcomes.of_lists, services.tenant, since_ms)
     groups = {
         name: [{"name": key, **_rates(outcome)} for key, outcome in sorted(group.items())]
         for name, group in found.items()
@@ -73,10 +73,10 @@ async def item_map(
     services: ServicesDep, n: Annotated[int, Query(ge=1, le=5000, description="How many items.")] = 1500
 ) -> Response:
     """The most popular items in the plane: similar ones lie together. Coordinates are from -1 to 1."""
-    version, points = await services.recommender.item_map(n)
+    version, points = await services.recommender.item_map(services.tenant, n)
     if not points:
         raise NotFoundError("no version was published yet, so items have no place")
-    tenant = services.settings.tenant
+    tenant = services.tenant
     shown = []
     for item_id, x, y in points:
         item = services.catalogue.get(tenant, item_id)

@@ -51,14 +51,14 @@ async def recommend_get(services: ServicesDep, user_id: Annotated[Id, Query()], 
 @router.get("/v1/similar", response_model=RecommendResponse)
 async def similar(services: ServicesDep, item_id: Annotated[Id, Query()], n: ListLength = 10) -> Response:
     """Items that are like this one, for those who like it."""
-    found = await services.recommender.similar(services.settings.tenant, item_id, n)
+    found = await services.recommender.similar(services.tenant, item_id, n)
     return _response(services, found, False, _LIST_FIELDS)
 
 
 @router.get("/v1/popular", response_model=RecommendResponse)
 async def popular(services: ServicesDep, n: ListLength = 10) -> Response:
     """What is popular with everybody."""
-    query = RankQuery(SessionView(None, tenant=services.settings.tenant), n)
+    query = RankQuery(SessionView(None, tenant=services.tenant), n)
     found = await services.recommender.rank(query, services.settings.ingress.timeout_s)
     return _response(services, found, False, _LIST_FIELDS)
 
@@ -67,7 +67,7 @@ async def popular(services: ServicesDep, n: ListLength = 10) -> Response:
 async def latest(services: ServicesDep, n: ListLength = 10) -> Response:
     """The newest items: by when they became available, or when they were last stored. Scores are those times in s."""
     now_ms = time.time_ns() // 1_000_000
-    newest = await asyncio.to_thread(services.catalogue.latest, services.settings.tenant, n, now_ms)
+    newest = await asyncio.to_thread(services.catalogue.latest, services.tenant, n, now_ms)
     items = tuple(RankedItem(item.item_id, moment_ms / 1000, "latest") for item, moment_ms in newest)
     return _response(services, RankedList(items, await services.model_version()), False, _LIST_FIELDS)
 
@@ -76,10 +76,10 @@ async def _recommend(request: RecommendRequest, services: Services) -> Response:
     settings = services.settings
     timeout_s = request.timeout_ms / 1000 if request.timeout_ms else settings.ingress.timeout_s
     end_s = time.monotonic() + timeout_s
-    stored = None if request.user_id is None else services.identity.stored(settings.tenant, request.user_id)
+    stored = None if request.user_id is None else services.identity.stored(services.tenant, request.user_id)
     before: tuple[str, ...] = ()
     if request.recommendation_id is not None:
-        shown = await services.log.shown(request.recommendation_id)
+        shown = await services.log.shown(services.tenant, request.recommendation_id)
         if stored is not None and shown.user_id is not None and stored != shown.user_id:
             raise InputError("is a list of somebody else", "recommendation_id")
         stored, before = stored or shown.user_id, shown.items
@@ -97,7 +97,7 @@ def _response(
     user_id: str | None = None,
     before: tuple[str, ...] = (),
 ) -> Response:
-    tenant = services.settings.tenant
+    tenant = services.tenant
     items = []
     for entry in found.items:
         place = _place(entry)
@@ -105,7 +105,7 @@ def _response(
             place["item"] = _fields(services.catalogue.get(tenant, entry.item_id), include)
         items.append(place)
     body = {
-        "recommendation_id": services.log.record(found, user_id, before),
+        "recommendation_id": services.log.record(tenant, found, user_id, before),
         "model_version": found.model_version,
         "degraded": degraded,
         "items": items,

@@ -30,7 +30,7 @@ async def list_users(
     services: ServicesDep, filter: Filter = None, q: TextQuery = None, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """A page of the users' records by id. One request looks at 20,000 of them at most: follow `next_cursor`."""
-    store, tenant = services.store, services.settings.tenant
+    store, tenant = services.store, services.tenant
     page, following = await asyncio.to_thread(users_page, store, tenant, filter, q, limit, cursor)
     return json_response({"users": [user_record(user) for user in page], "next_cursor": following})
 
@@ -70,14 +70,14 @@ async def delete_user(user_id: str, services: ServicesDep) -> Response:
     The answer names an operation, which goes on until it succeeds, also through a restart. When it is `done` nothing of
     the person is left; that there was nothing to begin with is no error. What the person does afterwards counts anew.
     """
-    stored = services.identity.stored(services.settings.tenant, opaque_id(user_id, "user_id"))
-    operation = await services.operations.erase_user(stored)
+    stored = services.identity.stored(services.tenant, opaque_id(user_id, "user_id"))
+    operation = await services.operations.erase_user(services.tenant, stored)
     headers = {"Location": f"/v1/operations/{operation.operation_id}"}
     return json_response(operation_record(operation), 202, headers)
 
 
 def _users(services: Services) -> Documents[User]:
-    tenant = services.settings.tenant
+    tenant = services.tenant
     return Documents(
         "users",
         "user",

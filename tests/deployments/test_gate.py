@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SecretStr
 
+from cluster.api_keys import KeyTable
+from cluster.config import Settings
 from cluster.errors import InputError, NotFoundError, OverloadError
 from deployments import problems
+from deployments.access import Access
+from deployments.limiter import Limiter
 from deployments.middleware import Gate
+from deployments.page_session import PageSessions
 
 KEY = "test-key-0123456789"
 
@@ -34,13 +40,20 @@ class Thing(BaseModel):
     x: float = 0.0
 
 
+def access_of(folder: Path) -> Access:
+    """Access by the bootstrap key alone."""
+    settings = Settings(state_dir=folder, api_key=SecretStr(KEY))
+    keys = KeyTable(settings)
+    return Access(keys, settings.tenant, PageSessions(settings, keys), None, Limiter(settings.limits))
+
+
 @pytest.fixture
 def recorded() -> Recorded:
     return Recorded()
 
 
 @pytest.fixture
-async def client(recorded: Recorded) -> AsyncIterator[httpx.AsyncClient]:
+async def client(recorded: Recorded, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
     problems.install(app)
 
@@ -65,7 +78,7 @@ async def client(recorded: Recorded) -> AsyncIterator[httpx.AsyncClient]:
     async def live() -> str:
         return "live"
 
-    app.add_middleware(Gate, key=KEY, max_body_bytes=2000, max_concurrent=4, metrics=recorded)
+    app.add_middleware(Gate, access=access_of(tmp_path), max_body_bytes=2000, max_concurrent=4, metrics=recorded)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     headers = {"Authorization": f"Bearer {KEY}"}
     async with httpx.AsyncClient(transport=transport, base_url="http://app", headers=headers) as http:

@@ -138,7 +138,7 @@ class TestLog:
 
     async def test_an_orderly_stop_writes_everything(self, settings: Settings, shard: Shard) -> None:
         async with running_app(settings, shard) as (_, services):
-            given = [services.log.record(LIST) for _ in range(1_000)]
+            given = [services.log.record(DEFAULT_TENANT, LIST) for _ in range(1_000)]
         store = shard._opened()
         assert {row.recommendation_id for _, row in store.feedback.scan_log(DEFAULT_TENANT)} == set(given)
 
@@ -157,14 +157,14 @@ class TestLog:
                 raise UnavailableError("the writer is away")
             written.extend(rows)
 
-        log = RecommendationLog(DEFAULT_TENANT, write, lambda _: None)
+        log = RecommendationLog(write, lambda *_: None)
         log.start()
         given = []
         for _ in range(12):
-            given += [log.record(LIST) for _ in range(100)]
+            given += [log.record(DEFAULT_TENANT, LIST) for _ in range(100)]
             await asyncio.sleep(0.01)
         assert log.lost == 200 and written == []
-        assert (await log.shown(given[0])).items == ("i0", "i1", "i2")
+        assert (await log.shown(DEFAULT_TENANT, given[0])).items == ("i0", "i1", "i2")
         away = False
         await log.stop()
         assert [row[1] for row in written] == given[:1_000]
@@ -180,9 +180,9 @@ class TestLog:
                 raise ValueError("no database takes this")
             written.append(str(rows[0][2]))
 
-        log = RecommendationLog(DEFAULT_TENANT, write, lambda _: None)
+        log = RecommendationLog(write, lambda *_: None)
         for user in ("a", "poison", "b"):
-            log.record(LIST, user)
+            log.record(DEFAULT_TENANT, LIST, user)
         log.start()
         await log.stop()
         assert written == ["a", "b"] and log.lost == 1
@@ -190,10 +190,10 @@ class TestLog:
     def test_a_request_pays_microseconds(self) -> None:
         async def write(rows: list[LogRow]) -> None: ...
 
-        log = RecommendationLog(DEFAULT_TENANT, write, lambda _: None)
+        log = RecommendationLog(write, lambda *_: None)
         began = time.perf_counter()
         for _ in range(10_000):
-            log.record(LIST, "u")
+            log.record(DEFAULT_TENANT, LIST, "u")
         assert (time.perf_counter() - began) / 10_000 < 50e-6  # 3 in a quiet moment
 
 

@@ -186,8 +186,8 @@ class TestErasure:
 async def test_lists_of_erased_people_are_not_logged_later(settings: Settings, shard: Shard) -> None:
     async with running_app(settings, shard) as (_, services):
         found = RankedList((RankedItem("loud/1", 1.0, "alike"),), "v1")
-        before = services.log.record(found, "gone")
-        other = services.log.record(found, "stays")
+        before = services.log.record("default", found, "gone")
+        other = services.log.record("default", found, "stays")
         await services.pool.write("retention", "erase", DEFAULT_TENANT, "gone")
         await services.log.stop()
         assert services.store.feedback.recommendation(DEFAULT_TENANT, before) is None

@@ -156,4 +156,4 @@ def test_each_kind_of_row_has_its_own_age(settings: Settings) -> None:
         store.operations.begin(Operation("running", "erase_user", "running", moments[2], subject="u"))
         assert prune_rows(store, settings) == {"feedback": 1, "recommendations": 2, "operations": 2}
         assert prune_rows(store, settings, events_days=20)["events"] == 1
-        assert [operation.operation_id for operation in store.operations.running("default")] == ["running"]
+        assert [operation.operation_id for operation in store.operations.running()] == ["running"]

@@ -24,6 +24,8 @@ CHART_DECIDES = {
         "database_url",
         "artifacts_url",
         "pseudonymise_key",
+        "secret_key",
+        "old_secret_key",
         "ray",
     },
     "IngressConfig": {"min_replicas", "max_replicas"},

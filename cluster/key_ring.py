@@ -1,0 +1,56 @@
+"""`KeyRing`: the keys that open something, as one replica knows them, never more than a moment behind the store."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from cluster.api_keys import KeyTable
+from cluster.config import Settings
+from cluster.store import Store
+
+log = logging.getLogger("tailorbird.access")
+
+POLL_S = 0.25
+
+
+class KeyRing(KeyTable):
+    """A `KeyTable` that follows the store. Before `start` it knows the bootstrap key alone.
+
+    Belongs to one event loop.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._store: Store | None = None
+        self._version = -1
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, store: Store) -> None:
+        """Read the keys, then keep up."""
+        self._store = store
+        await self.refresh()
+        self._task = asyncio.create_task(self._poll(), name="key-ring")
+
+    async def stop(self) -> None:
+        """Keep up no longer."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def refresh(self) -> None:
+        """Take in what is committed now."""
+        assert self._store is not None
+        version = await asyncio.to_thread(self._store.api_keys.version)
+        if version != self._version:
+            self.load(await asyncio.to_thread(self._store.api_keys.all))
+            self._version = version
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_S)
+            try:
+                await self.refresh()
+            except Exception as error:  # the database is away: the keys that are known go on counting
+                log.warning("the API keys cannot be read: %s", error)

@@ -1,0 +1,114 @@
+"""`TenantVersions`: the live version of each tenant that has one, with that tenant's catalogue laid over it.
+
+One look at the registry, every `recommender.registry_poll_s`, finds the pointers of all tenants. A tenant whose first
+version is published while we run is found as one that moves: within about a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cluster.catalogue import Catalogue
+from cluster.config import Settings
+from cluster.messages import Version
+from cluster.store import Store
+from cluster.telemetry import SwapMetrics
+from deployments.live import LiveVersion
+from deployments.overlay import Live, Overlay
+
+if TYPE_CHECKING:
+    from graph.ranking import Ranker
+
+log = logging.getLogger("tailorbird.live")
+
+BUNDLE = "graph"
+
+
+@dataclass(slots=True)
+class _Tenant:
+    live: LiveVersion[Ranker]
+    overlay: Overlay
+    is_started: bool = False
+
+
+class TenantVersions:
+    """Belongs to one event loop.
+
+    Args:
+        settings: the application's settings.
+        catalogue: the process's mirror, of all tenants.
+        store: open for reading.
+        load: makes a ranker from a version's folder and name; blocking.
+    """
+
+    def __init__(
+        self, settings: Settings, catalogue: Catalogue, store: Store, load: Callable[[Path, str], Ranker]
+    ) -> None:
+        self._settings = settings
+        self._catalogue = catalogue
+        self._store = store
+        self._load = load
+        self._metrics = SwapMetrics()
+        self._pointers: dict[str, Version] = {}
+        self._tenants: dict[str, _Tenant] = {}
+        self._task: asyncio.Task[Any] | None = None
+
+    def current(self, tenant: str) -> Live | None:
+        """What serves a tenant; None before its first version."""
+        found = self._tenants.get(tenant)
+        return None if found is None else found.overlay.current
+
+    async def start(self) -> None:
+        """Load what is published, then keep up."""
+        await self.refresh()
+        self._task = asyncio.create_task(self._poll(), name="tenant-versions")
+
+    async def stop(self) -> None:
+        """Keep up no longer."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await asyncio.gather(*(tenant.overlay.stop() for tenant in self._tenants.values()))
+
+    async def refresh(self) -> None:
+        """Take in what the registry says now."""
+        try:
+            self._pointers = await asyncio.to_thread(self._store.registry.live_of_all, BUNDLE)
+        except Exception as error:  # the database is away: what serves goes on serving
+            log.warning("the registry cannot be read: %s", error)
+            return
+        moved = [tenant for tenant, pointer in self._pointers.items() if self._has_moved(tenant, pointer)]
+        await asyncio.gather(*(self._take(tenant) for tenant in moved))
+
+    def _has_moved(self, tenant: str, pointer: Version) -> bool:
+        found = self._tenants.get(tenant)
+        current = None if found is None else found.live.current
+        return current is None or current[0] != pointer.version
+
+    async def _take(self, tenant: str) -> None:
+        found = self._tenants.get(tenant)
+        if found is None:
+            live = LiveVersion(
+                read_pointer=lambda: self._pointers.get(tenant),
+                load=self._load,
+                cache_dir=self._settings.state_dir.resolve() / "cache" / BUNDLE / tenant,
+                poll_s=self._settings.recommender.registry_poll_s,
+                metrics=self._metrics,
+            )
+            found = _Tenant(live, Overlay(self._catalogue, tenant, lambda: live.current))
+            self._tenants[tenant] = found
+        await found.live.refresh()
+        if found.live.current is not None and not found.is_started:
+            found.is_started = True
+            await found.overlay.start()
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.recommender.registry_poll_s * random.uniform(0.8, 1.2))
+            await self.refresh()
