@@ -1,115 +1,33 @@
-"""The page in a real browser, on the running demo: the whole story, errors, empty states, keyboard, accessibility."""
+"""The page in a real browser, on the running demo: the whole story, keyboard, languages, accessibility."""
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import uuid
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.integration.browsing import (
+    DESKTOP,
+    LOADING_MS,
+    PHONE,
+    WRITING_MS,
+    browser,
+    changes,
+    enter,
+    expect,
+    marks,
+    regular,
+    serious,
+    shown,
+    stranger,
+    tab,
+)
 from tests.integration.conftest import Copy
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-expect, Page, Route = playwright.expect, playwright.Page, playwright.Route
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: `apt-get install chromium`"),
-]
-
-WRITING_MS = 40_000
-"""How long a text may take on two busy cores."""
-LOADING_MS = 15_000
-
-PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
-DESKTOP: dict[str, Any] = {"viewport": {"width": 1440, "height": 900}}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """One browser for all tests of this file."""
-    with playwright.sync_playwright() as manager:
-        browser = manager.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def tab(browser: Any, server: Copy) -> Iterator[Callable[..., Any]]:
-    """Makes a tab of its own session. At the end: it has logged no error and asked nobody but the server.
-
-    A test that provokes failures takes them out of `tab.faults`.
-    """
-    contexts = []
-    faults: list[str] = []
-
-    def make(**options: Any) -> Any:
-        context = browser.new_context(**({"locale": "en-GB"} | DESKTOP | options))
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(LOADING_MS)
-        page.on("console", lambda line: faults.append(line.text) if line.type in {"error", "warning"} else None)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("request", lambda sent: None if sent.url.startswith(server.url) else faults.append(sent.url))
-        return page
-
-    make.faults = faults  # type: ignore[attr-defined]
-    yield make
-    for context in contexts:
-        context.close()
-    assert faults == []
-
-
-def stranger() -> str:
-    return f"page-{uuid.uuid4().hex}"
-
-
-@pytest.fixture
-def regular(api: httpx.Client) -> str:
-    """Somebody with a taste, of this test only: the demo's own people stay as they are."""
-    person = stranger()
-    liked = ("50", "172", "181", "174", "56", "183")  # Star Wars and its kin, Pulp Fiction, Alien
-    events = [{"user_id": person, "item_id": item, "type": "like"} for item in liked]
-    assert api.post("/v1/events", json={"events": events}).json()["accepted"] == len(events)
-    return person
-
-
-def enter(page: Any, server: Copy, person: str) -> None:
-    """Open the page with the key, as this person, and wait for the lists."""
-    page.goto(f"{server.url}/#key={server.key}&person={person}")
-    expect(page.locator("#for-you .card[data-id]").first).to_be_visible(timeout=LOADING_MS)
-    expect(page.locator("#popular .card[data-id]").first).to_be_visible(timeout=LOADING_MS)
-
-
-def shown(page: Any, rail: str = "for-you") -> list[str]:
-    """The ids on a rail, in order."""
-    return [card.get_attribute("data-id") for card in page.locator(f"#{rail} .card[data-id]").all()]
-
-
-def changes(page: Any, before: list[str]) -> None:
-    """Wait until the first card of the first rail is another."""
-    expect(page.locator("#for-you .card").first).not_to_have_attribute("data-id", before[0], timeout=LOADING_MS)
-
-
-def serious(page: Any) -> list[str]:
-    """What axe-core finds serious or critical, with the place."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    expect(page.locator("[aria-busy]")).to_have_count(0, timeout=WRITING_MS)
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{rule['id']}: {node['html'][:120]} {node['failureSummary'][:300]}"
-        for rule in found
-        if rule["impact"] in {"serious", "critical"}
-        for node in rule["nodes"]
-    ]
+pytestmark = marks
+__all__ = ["browser", "regular", "tab"]
 
 
 def test_the_key_is_asked_for_once_and_leaves_no_trace_in_the_address(tab: Any, server: Copy) -> None:
@@ -360,118 +278,3 @@ def test_a_phone_shows_all_without_scrolling_sideways(tab: Any, server: Copy, re
     page.locator("#for-you .card-open").first.click()
     expect(page.locator("#item-dialog .badge")).to_be_visible(timeout=WRITING_MS)
     assert page.evaluate("document.querySelector('#item-dialog').scrollWidth") <= 390
-
-
-def test_a_list_that_fails_says_so_and_can_be_tried_again(tab: Any, server: Copy) -> None:
-    page = tab()
-    page.route("**/v1/popular*", lambda route: route.abort())
-    page.goto(f"{server.url}/#key={server.key}&person=42")
-    message = page.locator("#popular .rail-message")
-    expect(message).to_contain_text("The server does not answer.")
-    expect(page.locator("#for-you .card[data-id]").first).to_be_visible()
-    page.unroute("**/v1/popular*")
-    message.get_by_role("button", name="Try again").click()
-    expect(page.locator("#popular .card[data-id]").first).to_be_visible()
-    expect(message).to_be_hidden()
-    tab.faults.clear()
-
-
-def test_a_busy_server_is_asked_again(tab: Any, server: Copy) -> None:
-    page = tab()
-    asked = []
-
-    def busy_once(route: Any) -> None:
-        asked.append(route.request.url)
-        if len(asked) == 1:
-            route.fulfill(status=429, headers={"Retry-After": "1"}, json={"status": 429, "detail": "busy"})
-        else:
-            route.continue_()
-
-    page.route("**/v1/popular*", busy_once)
-    enter(page, server, "42")
-    assert len(asked) == 2
-    tab.faults.clear()
-
-
-def test_an_event_that_is_not_stored_changes_nothing(tab: Any, server: Copy) -> None:
-    page = tab()
-    enter(page, server, stranger())
-    before = shown(page)
-    problem = {"status": 500, "title": "Internal error", "detail": "Something went wrong on our side."}
-    page.route("**/v1/events", lambda route: route.fulfill(status=500, json=problem))
-    like = page.locator("#for-you .act-like").first
-    like.click()
-    expect(page.get_by_role("alert").filter(has_text="could not be stored")).to_be_visible()
-    expect(like).to_have_attribute("aria-pressed", "false")
-    expect(page.locator("#trail-empty")).to_be_visible()
-    assert shown(page) == before
-    tab.faults.clear()
-
-
-@pytest.mark.parametrize("cut", ["an error frame", "an end without a last frame", "a refusal"])
-def test_a_text_that_breaks_off_can_be_asked_for_again(tab: Any, server: Copy, cut: str) -> None:
-    page = tab()
-    enter(page, server, stranger())
-    problem = {"status": 503, "title": "Unavailable", "detail": "the writer is gone"}
-    frames = 'event: start\ndata: {}\n\nevent: text\ndata: {"text": "Half a "}\n\n'
-    if cut == "an error frame":
-        frames += f"event: error\ndata: {json.dumps(problem)}\n\n"
-
-    def broken(route: Any) -> None:
-        if cut == "a refusal":
-            route.fulfill(status=500, json=problem | {"status": 500})
-        else:
-            route.fulfill(status=200, content_type="text/event-stream", body=frames)
-
-    page.route("**/v1/content", broken)
-    page.locator("#popular .card-open").first.click()
-    fault = page.locator("#item-dialog .pitch-foot [role=alert]")
-    expect(fault).to_contain_text("The text could not be written.")
-    expect(page.locator("#item-dialog .badge")).to_have_count(0)
-    page.unroute("**/v1/content")
-    page.get_by_role("button", name="Try again").click()
-    expect(page.locator("#item-dialog .badge")).to_be_visible(timeout=WRITING_MS)
-    assert "Half a" not in page.locator(".pitch-text").inner_text()
-    tab.faults.clear()
-
-
-def test_an_empty_list_and_hostile_titles(tab: Any, server: Copy) -> None:
-    page = tab()
-    answer: dict[str, Any] = {"recommendation_id": "r", "model_version": "v", "degraded": True, "items": []}
-    page.route("**/v1/popular*", lambda route: route.fulfill(json=answer))
-    hostile = '<img src=x onerror="document.title=1">'
-    entry = {"item_id": "\"'<b>/ ", "score": 0, "source": "new_source", "reasons": [], "item": {"title": hostile}}
-    page.route("**/v1/recommendations", lambda route: route.fulfill(json=answer | {"items": [entry]}))
-    page.goto(f"{server.url}/#key={server.key}&person=42")
-    expect(page.locator("#popular .rail-message")).to_have_text("Nothing to show here.")
-    expect(page.locator("#for-you h3")).to_have_text(hostile)
-    expect(page.locator("#for-you .card-why")).to_have_text("Source: new_source")
-    expect(page.locator("#for-you .rail-note")).to_contain_text("Made without your session")
-    assert page.title() == "Tailorbird"
-
-
-def test_frames_are_put_together_however_they_are_cut(tab: Any, server: Copy) -> None:
-    page = tab()
-    page.goto(f"{server.url}/#key={server.key}&person=42")
-    wire = (
-        ': a comment\r\n\r\nevent: text\r\ndata: {"text": "né 读"}\r\n\r\n'
-        "data: two\ndata:lines\n\nevent: nothing\n\nid: 7\rdata: [DONE]\r\rdata: without its empty line"
-    )
-    for size in (1, 2, 3, 7, 1000):
-        found = page.evaluate(
-            """async ([wire, size]) => {
-              const { frames } = await import("/static/js/sse.js");
-              const bytes = new TextEncoder().encode(wire);
-              let at = 0;
-              const stream = new ReadableStream({ pull(controller) {
-                if (at >= bytes.length) controller.close();
-                else controller.enqueue(bytes.slice(at, at += size));
-              } });
-              const all = [];
-              for await (const frame of frames(stream)) all.push([frame.event, frame.data]);
-              return all;
-            }""",
-            [wire, size],
-        )
-        assert found == [["text", '{"text": "né 读"}'], ["message", "two\nlines"], ["message", "[DONE]"]], size
-    expect(page.locator("#for-you .card[data-id]").first).to_be_visible()
