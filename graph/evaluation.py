@@ -1,88 +1,68 @@
-"""One evaluation: a protocol on a data set, Tailorbird beside its peers, all on the same split."""
+"""Protocols, lists and figures of an evaluation: what is asked of every model, and how their answers compare.
+
+A protocol has one or several views: the cold session is asked with a person's first 1, 3, 5, ... events, of one
+training part. What is asked is what a server would be asked: the `Ranker`, with the session that it would hold.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+import scipy.sparse as sp
 
 from cluster.errors import InputError
 from cluster.messages import Item, RankQuery
-from graph import baselines
-from graph.config import GraphConfig
 from graph.dataset import Interactions
-from graph.fit import Content, fit
-from graph.metrics import bootstrap_interval, paired_ratio, per_query, summary, top
+from graph.fit import Content
+from graph.metrics import (
+    bootstrap_interval,
+    calibration,
+    coverage,
+    intra_list_diversity,
+    novelty,
+    paired_ratio,
+    per_query,
+)
 from graph.model import Model
 from graph.ranking import Ranker
-from graph.reporting import Report
 from graph.splits import Split, cold_item_split, cold_session_split, random_split, temporal_split
-from graph.weights import EventWeights
 
 COLD_FIRST = (1, 3, 5, 10, 20)
-
-
-def _cold_session(first: int) -> Callable[[Interactions, int], Split]:
-    return lambda data, seed: cold_session_split(data, first, seed=seed)
-
-
-_MAKERS: dict[str, Callable[[Interactions, int], Split]] = {
-    "random": lambda data, seed: random_split(data, seed=seed),
-    "temporal": lambda data, seed: temporal_split(data, seed=seed),
-    **{f"cold-session-{first}": _cold_session(first) for first in COLD_FIRST},
-    "cold-item": lambda data, seed: cold_item_split(data, seed=seed),
-}
+FAMILIES = ("random", "temporal", "cold-session", "cold-item")
 GRAPH_ALONE = "graph model alone"
-PROTOCOLS = tuple(_MAKERS)
-RANDOM_SHARE = {"random": 1.0}
-"""How the tuning part of training is drawn for a protocol: as the test part is, for us as for the peers."""
+FIGURES = ("ndcg", "recall", "precision", "map")
 
 
-def split_of(protocol: str, data: Interactions | None, seed: int) -> Split | None:
-    """The split of a protocol. Raises InputError for an unknown one; without data only the name is checked."""
-    if protocol not in _MAKERS:
-        raise InputError(f"unknown protocol {protocol!r}; there are {', '.join(PROTOCOLS)}")
-    return None if data is None else _MAKERS[protocol](data, seed)
+def views_of(protocols: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Names of protocols or of single views -> the views of each protocol.
+
+    Raises:
+        InputError: there is no such protocol.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for name in FAMILIES if "all" in protocols else protocols:
+        family, _, first = name.partition("cold-session-")
+        if name == "cold-session":
+            found.setdefault(name, {}).update(dict.fromkeys(f"cold-session-{first}" for first in COLD_FIRST))
+        elif not family and first.isdigit() and int(first):
+            found.setdefault("cold-session", {})[name] = None
+        elif name in FAMILIES:
+            found.setdefault(name, {})[name] = None
+        else:
+            known = ", ".join(("all", *FAMILIES, *(f"cold-session-{first}" for first in COLD_FIRST)))
+            raise InputError(f"unknown protocol {name!r}; there are {known}")
+    return {family: tuple(views) for family, views in found.items()}
 
 
-def evaluate(
-    protocol: str,
-    data: Interactions,
-    items: Mapping[str, Item],
-    text_vectors: Mapping[str, np.ndarray],
-    weights: EventWeights,
-    config: GraphConfig,
-    seed: int = 0,
-    k: int = 10,
-    ablation: bool = False,
-    report: Report | None = None,
-) -> dict[str, dict[str, float]]:
-    """Figures by model. `tailorbird` also has the interval of its nDCG and its ratio to the best peer with bounds."""
-    split = split_of(protocol, data, seed)
-    assert split is not None
-    content = Content.of(data.item_ids, items, config, text_vectors)
-    model = fit(split.train, content, weights, config, report, random_share=RANDOM_SHARE.get(protocol))
-    popularity, people = model.popularity, data.shape[0]
-
-    def figures(lists: np.ndarray) -> dict[str, float]:
-        return summary(lists, split.truth, popularity, people, model.vectors, k)
-
-    ours = served_lists(Ranker(model, "evaluated"), split, k)
-    result = {"tailorbird": figures(ours)}
-    peers = peer_lists(protocol, split, k, seed)
-    result |= {name: figures(lists) for name, lists in peers.items()}
-    for name, part in parts_of(model).items():
-        if ablation or name == GRAPH_ALONE:
-            result[name] = figures(served_lists(Ranker(part, "part"), split, k))
-    values = per_query(ours, split.truth, k)["ndcg"]
-    low, high = bootstrap_interval(values, seed)
-    best = max(peers, key=lambda name: result[name][f"ndcg@{k}"])
-    ratio, ratio_low, ratio_high = paired_ratio(values, per_query(peers[best], split.truth, k)["ndcg"], seed)
-    result["tailorbird"] |= {
-        "ndcg_low": round(low, 5), "ndcg_high": round(high, 5), "ratio_to_best_peer": round(ratio, 5),
-        "ratio_low": round(ratio_low, 5), "ratio_high": round(ratio_high, 5),
-    }  # fmt: skip
-    return result
+def splits_of(family: str, views: Iterable[str], data: Interactions, seed: int) -> dict[str, Split]:
+    """The split of each view; all have the same training part."""
+    if family == "cold-session":
+        return {view: cold_session_split(data, int(view.rsplit("-", 1)[1]), seed=seed) for view in views}
+    make = {"random": random_split, "temporal": temporal_split, "cold-item": cold_item_split}[family]
+    return {family: make(data, seed=seed)}
 
 
 def served_lists(ranker: Ranker, split: Split, k: int, diversity: float = 0.0) -> np.ndarray:
@@ -101,31 +81,106 @@ def served_lists(ranker: Ranker, split: Split, k: int, diversity: float = 0.0) -
     return out
 
 
-def peer_lists(protocol: str, split: Split, k: int, seed: int) -> dict[str, np.ndarray]:
-    """Lists of the peers, tuned on a part of the training events divided as the protocol divides them all."""
-    seen = split.seen()
-
-    def best(scores: np.ndarray) -> np.ndarray:
-        if split.candidates is not None:
-            scores = np.where(split.candidates[None, :], scores, -np.inf)
-        return top(scores, k, seen, seed)
-
-    lists = {"popularity": best(baselines.popularity(split))}
-    if split.candidates is not None:  # items absent from training are all the same to these
-        return lists
-    validation = baselines.validation_of(protocol, split.train, seed)
-    for name in ("item_knn", "ease"):
-        scores, _ = baselines.tuned(name, split, validation)
-        lists[name] = best(scores)
-    return lists
-
-
-def parts_of(model: Model) -> dict[str, Model]:
-    """The model cut down: the graph alone, everything but the graph, each source alone."""
+def parts_of(model: Model, ablation: bool = True) -> dict[str, Model]:
+    """The model cut down: the graph alone and, for an ablation, everything but the graph and each source alone."""
     graph = ("graph", "prior")
     parts = {GRAPH_ALONE: model.only(*graph).ungated(*graph)}
+    if not ablation:
+        return parts
     parts["without the graph"] = model.only(*(name for name in model.gates if name not in graph))
     for name in model.gates:
         if name not in graph:
             parts[f"only {name}"] = model.only(name)
     return parts
+
+
+@dataclass(frozen=True, eq=False)
+class Aspects:
+    """What lists are judged by beside the truth: `vectors` (N, d) of the items, `categories` (N, G), rows of sum 1."""
+
+    vectors: np.ndarray
+    categories: sp.csr_matrix
+
+    @classmethod
+    def of(cls, data: Interactions, items: Mapping[str, Item], content: Content) -> Aspects:
+        """Vectors of what is known of the items, or where nothing is, of who met them: the same for every model."""
+        vectors = content.hashed if content.known.any() else data.pairs.positive.T.toarray()
+        names: dict[str, int] = {}
+        rows, columns, values = [], [], []
+        for row, item_id in enumerate(data.item_ids):
+            own = items[item_id].categories if item_id in items else ()
+            for name in own:
+                rows.append(row)
+                columns.append(names.setdefault(name, len(names)))
+                values.append(1.0 / len(own))
+        shape = (len(data.item_ids), len(names))
+        return cls(vectors, sp.csr_matrix((values, (rows, columns)), shape=shape))
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Figures of one model: of each of Q' queries that has a truth, and of all lists together.
+
+    `who` (Q',) numbers the people, `events` (Q',) counts what they were known by.
+    """
+
+    who: np.ndarray
+    events: np.ndarray
+    values: Mapping[str, np.ndarray]
+    whole: Mapping[str, float]
+
+    def summary(self, k: int) -> dict[str, float]:
+        """All figures, rounded, with the 95% interval of nDCG."""
+        values = {name: float(each.mean()) if len(each) else 0.0 for name, each in self.values.items()}
+        found = {f"{name}@{k}": round(value, 5) for name, value in (values | dict(self.whole)).items()}
+        low, high = bootstrap_interval(self.values["ndcg"], who=self.who)
+        return found | {"ndcg_low": round(low, 5), "ndcg_high": round(high, 5)}
+
+    def by_activity(self, parts: int = 4) -> list[tuple[str, float, int]]:
+        """nDCG of people who were known by few, more, many events: a label, the mean and how many queries."""
+        if not len(self.events):
+            return []
+        edges = np.unique(np.quantile(self.events, np.linspace(0, 1, parts + 1)).round())
+        found = []
+        for low, high in pairwise(edges):
+            inside = (self.events >= low) & ((self.events < high) | (high == edges[-1]))
+            if inside.any():
+                upper = int(high) if high == edges[-1] else int(high) - 1
+                found.append((f"{int(low)} to {upper}", float(self.values["ndcg"][inside].mean()), int(inside.sum())))
+        return found
+
+
+def measure(lists: np.ndarray, split: Split, aspects: Aspects, k: int) -> Measured:
+    """Figures of lists (Q, k)."""
+    asked = np.diff(split.truth.indptr) > 0
+    seen = split.seen()
+    shown = lists[asked, :k]
+    popularity = np.asarray(split.train.pairs.positive.sum(axis=0)).ravel()
+    whole = {
+        "coverage": coverage(shown, split.truth.shape[1]),
+        "diversity": intra_list_diversity(shown, aspects.vectors),
+        "novelty": novelty(shown, popularity, split.train.shape[0]),
+        "calibration": calibration(shown, seen[asked], aspects.categories),
+    }
+    events = np.diff(split.visible.offsets)[split.users][asked]
+    return Measured(split.users[asked], events, per_query(lists, split.truth, k), whole)
+
+
+def pooled(parts: Sequence[Measured]) -> Measured:
+    """The queries of several splits together; figures of whole lists are averaged."""
+    return Measured(
+        np.concatenate([part.who for part in parts]),
+        np.concatenate([part.events for part in parts]),
+        {name: np.concatenate([part.values[name] for part in parts]) for name in FIGURES},
+        {name: float(np.mean([part.whole[name] for part in parts])) for name in parts[0].whole},
+    )
+
+
+def compared(ours: Measured, peer: Measured) -> dict[str, float | bool]:
+    """Ratio of nDCG to a peer's on the same queries, its paired bootstrap 95% bounds; and the ratio of recall."""
+    ratio, low, high = paired_ratio(ours.values["ndcg"], peer.values["ndcg"], who=ours.who)
+    recall = paired_ratio(ours.values["recall"], peer.values["recall"], draws=2)[0]
+    return {
+        "ratio": round(ratio, 5), "low": round(low, 5), "high": round(high, 5), "better": low > 1.0,
+        "worse": high < 1.0, "recall_ratio": round(recall, 5),
+    }  # fmt: skip

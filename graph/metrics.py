@@ -58,7 +58,7 @@ def novelty(lists: np.ndarray, popularity: np.ndarray, users: int) -> float:
 
 
 def intra_list_diversity(lists: np.ndarray, vectors: np.ndarray) -> float:
-    """Mean over lists of 1 - mean cosine of the pairs of items; `vectors` (N, d)."""
+    """Mean over lists of 1 - mean cosine of the pairs of items; `vectors` (N, d), whose zero rows tell nothing."""
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     values = []
     for row in lists:
@@ -69,45 +69,68 @@ def intra_list_diversity(lists: np.ndarray, vectors: np.ndarray) -> float:
     return float(np.mean(values)) if values else 0.0
 
 
-def summary(
-    lists: np.ndarray,
-    truth: sp.csr_matrix,
-    popularity: np.ndarray,
-    users: int,
-    vectors: np.ndarray | None = None,
-    k: int = 10,
-) -> dict[str, float]:
-    """All figures at k, rounded to 5 places. Coverage, novelty and diversity are over the queries that have a truth."""
-    values = {name: float(each.mean()) if len(each) else 0.0 for name, each in per_query(lists, truth, k).items()}
-    asked = lists[np.diff(truth.indptr) > 0, :k]
-    values["coverage"] = coverage(asked, truth.shape[1])
-    values["novelty"] = novelty(asked, popularity, users)
-    if vectors is not None:
-        values["diversity"] = intra_list_diversity(asked, vectors)
-    return {f"{name}@{k}": round(value, 5) for name, value in values.items()}
+def calibration(lists: np.ndarray, met: sp.csr_matrix, categories: sp.csr_matrix, smoothing: float = 0.01) -> float:
+    """Mean over queries of how far the categories of the list are from those of what the person met; 0 is the same.
+
+    The Kullback-Leibler divergence, in nats, of Steck, "Calibrated recommendations" (RecSys 2018). Queries whose
+    history or list has no category are left out.
+
+    Args:
+        lists: (Q, k). met: (Q, N), what each person met. categories: (N, G), each row's entries add up to 1 or 0.
+    """
+    if not categories.shape[1]:
+        return 0.0
+    rows, places = np.nonzero(lists >= 0)
+    shown = sp.csr_matrix((np.ones(len(rows)), (rows, lists[rows, places])), shape=met.shape)
+    wanted, got = np.asarray((met @ categories).todense()), np.asarray((shown @ categories).todense())
+    both = (wanted.sum(axis=1) > 0) & (got.sum(axis=1) > 0)
+    if not both.any():
+        return 0.0
+    p = wanted[both] / wanted[both].sum(axis=1, keepdims=True)
+    q = got[both] / got[both].sum(axis=1, keepdims=True)
+    q = (1.0 - smoothing) * q + smoothing * p
+    return float(np.where(p > 0, p * np.log(np.maximum(p, 1e-12) / np.maximum(q, 1e-12)), 0.0).sum(axis=1).mean())
 
 
 def bootstrap_interval(
-    values: np.ndarray, seed: int = 0, draws: int = 2000, level: float = 0.95
+    values: np.ndarray, seed: int = 0, draws: int = 2000, level: float = 0.95, who: np.ndarray | None = None
 ) -> tuple[float, float]:
-    """Bounds of the mean of `values` (Q,) by the percentile bootstrap."""
+    """Bounds of the mean of `values` (Q,) by the percentile bootstrap; `who` (Q,) as in `paired_ratio`."""
     if len(values) == 0:
         return 0.0, 0.0
-    rng = np.random.default_rng(seed)
-    means = np.array([values[rng.integers(len(values), size=len(values))].mean() for _ in range(draws)])
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    drawn = _draws(values.astype(np.float64)[:, None], seed, draws, who)
+    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
-def paired_ratio(ours: np.ndarray, peer: np.ndarray, seed: int = 0, draws: int = 2000) -> tuple[float, float, float]:
-    """Ratio of the means of two models on the same queries, with the bounds of its 95% paired bootstrap interval."""
-    rng = np.random.default_rng(seed)
-    ratios = []
-    for _ in range(draws):
-        rows = rng.integers(len(ours), size=len(ours))
-        ratios.append(ours[rows].mean() / max(peer[rows].mean(), 1e-12))
-    low, high = np.quantile(ratios, [0.025, 0.975])
+def paired_ratio(
+    ours: np.ndarray, peer: np.ndarray, seed: int = 0, draws: int = 2000, who: np.ndarray | None = None
+) -> tuple[float, float, float]:
+    """Ratio of the means of two models on the same queries, with the bounds of its 95% paired bootstrap interval.
+
+    Args:
+        who: (Q,) numbers of the people who asked. Where the same person asks often, in several splits, say, it is
+            people that are drawn, each with all their queries: the queries of one person are no independent evidence.
+    """
+    if len(ours) == 0:
+        return 1.0, 1.0, 1.0
+    drawn = _draws(np.stack([ours, peer], axis=1).astype(np.float64), seed, draws, who)
+    low, high = np.quantile(drawn[:, 0] / np.maximum(drawn[:, 1], 1e-12), [0.025, 0.975])
     return float(ours.mean() / max(peer.mean(), 1e-12)), float(low), float(high)
+
+
+def _draws(values: np.ndarray, seed: int, draws: int, who: np.ndarray | None) -> np.ndarray:
+    """(draws, columns + 1): sums of the columns of `values` (Q, columns) over resampled people, and their queries."""
+    code = np.arange(len(values)) if who is None else np.unique(who, return_inverse=True)[1]
+    people = int(code.max()) + 1
+    sums = np.stack([np.bincount(code, column, people) for column in (*values.T, np.ones(len(values)))], axis=1)
+    rng = np.random.default_rng(seed)
+    step = max(1, 5_000_000 // people)
+    parts = [
+        rng.multinomial(people, np.full(people, 1.0 / people), size=min(step, draws - start)) @ sums
+        for start in range(0, draws, step)
+    ]
+    return np.concatenate(parts)
 
 
 def top(scores: np.ndarray, k: int, excluded: sp.csr_matrix | None = None, seed: int = 0) -> np.ndarray:

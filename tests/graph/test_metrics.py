@@ -8,6 +8,7 @@ import scipy.sparse as sp
 
 from graph.metrics import (
     bootstrap_interval,
+    calibration,
     coverage,
     intra_list_diversity,
     ndcg,
@@ -41,6 +42,47 @@ def test_figures_agree_with_a_plain_loop_on_random_lists() -> None:
             gain = sum(1 / math.log2(place + 2) for place, item in enumerate(lists[row]) if item in wanted)
             expected.append(gain / sum(1 / math.log2(place + 2) for place in range(min(len(wanted), 10))))
     assert ndcg(lists, truth) == pytest.approx(np.mean(expected), abs=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore")  # numba warns of casts of its own
+def test_figures_agree_with_ranx() -> None:
+    ranx = pytest.importorskip("ranx")
+    rng = np.random.default_rng(5)
+    truth = sp.csr_matrix((rng.random((60, 80)) < rng.random((60, 1)) * 0.3).astype(float))
+    truth = truth[np.diff(truth.indptr) > 0]
+    lists = np.stack([rng.permutation(80)[:20] for _ in range(truth.shape[0])])
+    lists[::7, 12:] = -1  # shorter lists
+    lists[3] = -1
+    lists[3, 0] = 0
+    qrels = ranx.Qrels({str(row): {str(item): 1 for item in truth[row].indices} for row in range(truth.shape[0])})
+    run = ranx.Run(
+        {str(row): {str(item): 1.0 - place / 100 for place, item in enumerate(line) if item >= 0}
+         for row, line in enumerate(lists)}
+    )  # fmt: skip
+    for k in (1, 5, 10, 20):
+        ours = per_query(lists, truth, k)
+        for name in ("ndcg", "recall", "precision", "map"):
+            theirs = ranx.evaluate(qrels, run, f"{name}@{k}")
+            assert ours[name].mean() == pytest.approx(theirs, abs=1e-6), (name, k)
+
+
+def test_calibration_by_hand() -> None:
+    categories = sp.csr_matrix(np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]]))
+    met = sp.csr_matrix(np.array([[1.0, 1.0, 0.0]]))
+    assert calibration(np.array([[2, -1]]), met, categories) == pytest.approx(0.0)
+    q = np.array([0.99 + 0.005, 0.005])
+    assert calibration(np.array([[0]]), met, categories) == pytest.approx(float((0.5 * np.log(0.5 / q)).sum()))
+    assert calibration(np.array([[0]]), met, sp.csr_matrix((3, 0))) == 0.0
+
+
+def test_the_queries_of_one_person_are_no_independent_evidence() -> None:
+    rng = np.random.default_rng(3)
+    of_people = rng.random(50)
+    values = np.repeat(of_people, 20)
+    alone, together = bootstrap_interval(values), bootstrap_interval(values, who=np.repeat(np.arange(50), 20))
+    assert together[1] - together[0] > 3 * (alone[1] - alone[0])
+    low, high = bootstrap_interval(of_people)
+    assert together == pytest.approx((low, high), abs=0.02)
 
 
 def test_ties_are_broken_by_the_seed_and_not_by_the_id() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cluster.errors import InputError
-from jobs.evaluation_data import read_catalogue, read_columns
+from jobs.evaluation_files import read_catalogue, read_columns
 from tests.jobs.conftest import RunJob
 
 SMALL = """graph:
@@ -62,18 +64,45 @@ def test_the_judges_interface(run_job: RunJob, tmp_path: Path, times: bool, rati
 def test_a_table_beside_peers_on_own_files(run_job: RunJob, tmp_path: Path) -> None:
     (tmp_path / "settings.yaml").write_text(SMALL)
     events(tmp_path / "events.tsv", True, True)
-    ran = run_job("jobs.evaluate", "--events", "events.tsv", "--config", "settings.yaml", "--ablation")
+    asked = (
+        "jobs.evaluate", "--events", "events.tsv", "--config", "settings.yaml", "--ablation", "--curve",
+        "--protocol", "cold-session-1", "--protocol", "cold-session-3", "--protocol", "random", "--out", "out",
+        "--peers", "popularity,item_knn,als,text_knn",
+    )  # fmt: skip
+    ran = run_job(*asked)
     assert ran.code == 0, ran.stderr
+    assert set(ran.result["protocols"]) == {"random", "cold-session-1", "cold-session-3"}
     table = ran.result["protocols"]["random"]
     assert table["tailorbird"]["ndcg@10"] > table["popularity"]["ndcg@10"]
-    assert {"item_knn", "ease", "graph model alone", "without the graph"} <= set(table)
+    assert table["tailorbird"]["ndcg_low"] < table["tailorbird"]["ndcg@10"] < table["tailorbird"]["ndcg_high"]
+    assert {"item_knn", "graph model alone", "without the graph", "tailorbird, diversity 0.3"} <= set(table)
+    asked_als = find_spec("implicit") is not None
+    assert ("als" in table) == asked_als and ("als" in ran.result["skipped"]) != asked_als
+    ratio = ran.result["ratios"]["random"]["popularity"]
+    assert ratio["low"] <= ratio["ratio"] <= ratio["high"] and ratio["better"] == (ratio["low"] > 1)
     assert "graph model alone" in ran.stderr
+
+    page = Path(tmp_path / ran.result["page"]).read_text(encoding="utf-8")
+    assert page.count("<svg") >= 2 and "cold-session-3" in page
+    assert not re.findall(r"(?:src|href)\s*=\s*[\"'](?!#)[^\"']*", page), "the page needs nothing from elsewhere"
+    assert "<script" not in page and "@import" not in page and "url(http" not in page
+
+    # Again, with one seed more: what was answered is taken as it is, what was not is asked now.
+    files = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out/answers").glob("*.npy")}
+    again = run_job(*asked, "--seeds", "2", "--minutes", "0")
+    assert again.result["protocols"] == ran.result["protocols"]
+    assert {what.split()[-1] for what in again.result["unfinished"]} == {"1"}
+    more = run_job(*asked, "--seeds", "2")
+    assert more.result["unfinished"] == [] and more.result["protocols"]["random"]["tailorbird"]["seeds"] == 2
+    kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out/answers").glob("*.npy")}
+    assert files.items() < kept.items()
 
 
 def test_bad_input_is_named(run_job: RunJob, tmp_path: Path) -> None:
     assert run_job("jobs.evaluate", "--train", "x").code == 2
-    ran = run_job("jobs.evaluate", "--protocol", "tarot")
-    assert (ran.code, "tarot" in ran.result["error"]) == (2, True)
+    for option in ("--protocol", "--peers"):
+        ran = run_job("jobs.evaluate", option, "tarot")
+        assert (ran.code, "tarot" in ran.result["error"]) == (2, True)
     path = tmp_path / "bad.tsv"
     path.write_text("user\titem\trating\nu\ti\tmany\n")
     with pytest.raises(InputError, match="line 2") as caught:

@@ -1,0 +1,1 @@
+"""Recommenders that others published, tuned and measured beside ours. Packages of the extra `peers`."""
