@@ -3,7 +3,7 @@
 model.json          settings, gates, names and parameters of the sources, figures
 items.json          item ids, in the order of all arrays
 arrays/NAME.npy     every array, memory-mapped when read
-index.faiss         the index over the items' joined target vectors
+index.faiss         the index over the items' joined target vectors, where there are too many to score all of them
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ def save_model(model: Model, folder: Path) -> None:
     def put(name: str, array: np.ndarray) -> None:
         np.save(arrays / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
 
+    if model.state is not None:
+        model.state.save(folder)
     model = model.fused()
     kernels: list[dict[str, Any]] = []
     written: dict[int, str] = {}
@@ -77,7 +79,9 @@ def save_model(model: Model, folder: Path) -> None:
         put("content.hashed", model.content.by_hashed)
         if model.content.by_both is not None:
             put("content.both", model.content.by_both)
-    save_index(build_index(joined_targets(model)), folder / "index.faiss")
+    serving = model.config.serving
+    if len(model.item_ids) > serving.exhaustive_items:
+        save_index(build_index(joined_targets(model), serving.probe_share, model.config.seed), folder / "index.faiss")
     (folder / "items.json").write_text(json.dumps(list(model.item_ids), ensure_ascii=False), encoding="utf-8")
     words = {
         "format": FORMAT,

@@ -61,6 +61,16 @@ class EncoderConfig(Group):
     """Least share of a person's events that make the user vector in training; the others are what it must predict."""
     keep_high: float = Field(default=0.9, gt=0.0, lt=1.0)
     """Greatest share of a person's events that make the user vector in training."""
+    sampled_above: int = Field(default=2_000_000, ge=0)
+    """With more pairs of a person and an item than this, a step propagates over sampled neighbours only."""
+    fanouts: tuple[int, int] = (4, 4)
+    """People drawn per item, and items per person, where neighbours are sampled."""
+    sampled_steps: int = Field(default=800, ge=1)
+    """Most steps where neighbours are sampled; `epochs` counts steps there."""
+    validate_steps: int = Field(default=200, ge=1)
+    """Steps between validations where neighbours are sampled; training stops at the first that is no better."""
+    continued: float = Field(default=0.2, gt=0.0, le=1.0)
+    """Share of the full training that is run on when it begins with what was learnt before."""
     max_logits: int = Field(default=8192, ge=64)
     """With more items than this the softmax runs over the batch's items and sampled others instead of all items."""
     threads: int = Field(default=1, ge=1)
@@ -93,6 +103,12 @@ class FactorsConfig(Group):
     """Regularisation, the same for users and items."""
     rounds: int = Field(default=8, ge=1)
     """Alternations."""
+    exact_events: int = Field(default=2_000_000, ge=0)
+    """With more events than this the least squares are solved by `descents` steps of conjugate gradients."""
+    descents: int = Field(default=3, ge=1)
+    """Steps of conjugate gradients per alternation."""
+    rounds_approximate: int = Field(default=5, ge=1)
+    """Alternations where they are approximate."""
 
 
 class OrderConfig(Group):
@@ -153,6 +169,8 @@ class ServingConfig(Group):
     """Up to this many items all are scored; beyond, candidates are retrieved from the index and the sparse sources."""
     retrieve: int = Field(default=1000, ge=10)
     """Candidates retrieved per source."""
+    probe_share: float = Field(default=0.125, gt=0.0, le=1.0)
+    """Of the index's lists of similar items, the share that a search reads: more finds more and takes longer."""
     reasons: int = Field(default=3, ge=1, le=20)
     """Events named per item at most; what the others carried is summed up in one more reason."""
     diversity_pool: int = Field(default=100, ge=10)

@@ -80,22 +80,70 @@ class FoldInKernel(Kernel):
         return np.asarray((source * weights[span, None]) @ turned)
 
 
-def fold_in_kernel(positive: sp.csr_matrix, config: FactorsConfig, seed: int) -> FoldInKernel:
-    """The source `factors` for a matrix (U, N) of who met what."""
-    items = item_factors(positive, config, seed)
+def fold_in_kernel(
+    positive: sp.csr_matrix, config: FactorsConfig, seed: int, start: np.ndarray | None = None
+) -> FoldInKernel:
+    """The source `factors` for a matrix (U, N) of who met what, from random vectors or from `start` (N, d)."""
+    items = item_factors(positive, config, seed, start)
     ground = items.T @ items + config.ridge * np.eye(items.shape[1], dtype=np.float32)
     return FoldInKernel("factors", source=items, target=items, alpha=config.alpha, ground=ground.astype(np.float32))
 
 
-def item_factors(positive: sp.csr_matrix, config: FactorsConfig, seed: int) -> np.ndarray:
-    """(N, d) float32 item vectors."""
+def item_factors(
+    positive: sp.csr_matrix, config: FactorsConfig, seed: int, start: np.ndarray | None = None
+) -> np.ndarray:
+    """(N, d) float32 item vectors; with `start` (N, d) to begin with, one round is enough.
+
+    With more than `exact_events` events the systems are solved by a few steps of conjugate gradients, all at once
+    (Takacs, Pilaszy, Tikk, 2011): an exact solution costs d^3 a person.
+    """
     rng = np.random.default_rng(seed)
     items = rng.normal(0.0, 0.1, (positive.shape[1], config.dim)).astype(np.float32)
+    if start is not None:
+        items = start
     by_user, by_item = positive.tocsr(), positive.T.tocsr()
-    for _ in range(config.rounds):
-        users = _solve(by_user, items, config)
-        items = _solve(by_item, users, config)
+    if positive.nnz <= config.exact_events:
+        for _ in range(config.rounds):
+            users = _solve(by_user, items, config)
+            items = _solve(by_item, users, config)
+        return items
+    users = np.zeros((positive.shape[0], config.dim), dtype=np.float32)
+    for _ in range(1 if start is not None else config.rounds_approximate):
+        users = _descend(by_user, items, users, config)
+        items = _descend(by_item, users, items, config)
     return items
+
+
+def _descend(
+    met: sp.csr_matrix, other: np.ndarray, begin: np.ndarray, config: FactorsConfig, block: int = 50_000
+) -> np.ndarray:
+    """(rows, d): each row's least squares given the other side's vectors, approximately, beginning with `begin`."""
+    ground = other.T @ other + config.ridge * np.eye(other.shape[1], dtype=np.float32)
+    out = np.empty_like(begin)
+    for start in range(0, met.shape[0], block):
+        part = met[start : start + block]
+        row = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
+        vectors = other[part.indices]
+
+        def times(
+            x: np.ndarray, part: sp.csr_matrix = part, row: np.ndarray = row, vectors: np.ndarray = vectors
+        ) -> np.ndarray:
+            dots = np.einsum("ed,ed->e", vectors, x[row])
+            inner = sp.csr_matrix((dots, part.indices, part.indptr), shape=part.shape)
+            return np.asarray(x @ ground + config.alpha * (inner @ other))
+
+        x = begin[start : start + block].copy()
+        rest = (1.0 + config.alpha) * (part @ other) - times(x)
+        way, size = rest.copy(), np.einsum("ud,ud->u", rest, rest)
+        for _ in range(config.descents):
+            turned = times(way)
+            step = size / np.maximum(np.einsum("ud,ud->u", way, turned), 1e-12)
+            x += step[:, None] * way
+            rest -= step[:, None] * turned
+            before, size = size, np.einsum("ud,ud->u", rest, rest)
+            way = rest + (size / np.maximum(before, 1e-12))[:, None] * way
+        out[start : start + block] = x
+    return out
 
 
 def _solve(met: sp.csr_matrix, other: np.ndarray, config: FactorsConfig, block: int = 512) -> np.ndarray:

@@ -25,9 +25,17 @@ from graph.metrics import ndcg, per_query, top
 from graph.model import Bias, Carry, Gate, Model
 from graph.order import order_kernels
 from graph.reporting import Report, silent
-from graph.splits import Split, learning_split
-from graph.train import Trained, train_encoder
+from graph.splits import Split, learning_split, newest_split
+from graph.train import Trained, is_sampled, train_encoder
+from graph.warm import EncoderState, Warm
 from graph.weights import EventWeights
+
+MANY_USERS = 10
+"""With this many times more people than `max_queries` nothing is held out but of those who are asked about."""
+VALIDATION_SCORES = 200_000_000
+"""Scores that are computed to see how good the encoder is, at most."""
+SPARSE_UNMET = 2_000
+"""With more unmet items than this, sparse matrices are not carried over to them: they would no longer be sparse."""
 
 KERNELS = ("graph", "item_item", "lift", "factors", "next_1", "next_2", "near", "text")
 
@@ -84,10 +92,13 @@ def fit(
     report: Report | None = None,
     meta: Mapping[str, Any] | None = None,
     random_share: float | None = None,
+    warm: Warm | None = None,
 ) -> Model:
     """Train everything on `data` and give the model.
 
     Args:
+        warm: go on from this state: the encoder begins with its parameters, the gates are its gates, and what is held
+            out for the figures are events newer than all that it has seen.
         random_share: of the held-out users, the share who miss random events instead of their last ones. Default: the
             configuration's. An evaluation whose test events are drawn at random asks for 1, since the tuning part
             has to be divided as the whole is, for every model.
@@ -95,29 +106,47 @@ def fit(
     tell = report or silent
     combine = config.combine
     share = combine.random_share if random_share is None else random_share
-    split = learning_split(data, combine.held_out, share, combine.cold_share, config.seed)
+    if warm is None:
+        few = combine.max_queries if data.shape[0] > MANY_USERS * combine.max_queries else None
+        split = learning_split(data, combine.held_out, share, combine.cold_share, config.seed, few)
+    else:
+        split = newest_split(data, warm.until_ms, combine.held_out, combine.max_queries, config.seed)
     if len(split.users) > combine.max_queries:
         split = _sample(split, combine.max_queries, config.seed)
-    held = make_sources(split.train, content, config, "tune", tell, validation=split)
+    start = warm.grown(data.item_ids, split.train.pairs).encoder if warm else None
+    held = make_sources(split.train, content, config, "tune", tell, validation=split, start=start)
     tell("combine", 0.0, f"{len(split.users)} sessions")
-    gates, figures = weigh(held, split, config) if len(split.users) else ({}, {})
-    sources = make_sources(data, content, config, "train", tell, epochs=max(held.trained.epochs, 1))
+    names = {kernel.name for kernel in held.kernels} | {bias.name for bias in held.biases}
+    known = dict(warm.gates) if warm and set(warm.gates) == names else None
+    gates, figures = weigh(held, split, config, known) if len(split.users) else (known or {}, {})
+    epochs = max(held.trained.epochs, 1)
+    large = is_sampled(data.pairs, config.encoder)
+    sources = make_sources(
+        data, content, config, "train", tell,
+        epochs=max(1, round(epochs * config.encoder.continued)) if large else epochs,
+        start=held.trained.state if large or warm else None,
+        factors=next(kernel.source for kernel in held.kernels if kernel.name == "factors") if large else None,
+    )  # fmt: skip
     tell("combine", 1.0, "")
     graph = sources.trained.kernel
     assert graph.target is not None
     vectors = _similarity_vectors(graph.target, content, config)
     rng = np.random.default_rng(config.seed)
+    gates = gates or {name: Gate() for name in (*KERNELS, "popular")}
+    trained_for = max(warm.epochs, 1) if warm else epochs
+    until_ms = int(data.time_ms.max()) if len(data) else 0
     return Model(
         item_ids=data.item_ids,
         kernels=sources.kernels,
         biases=sources.biases,
-        gates=gates or {name: Gate() for name in (*KERNELS, "popular")},
+        gates=gates,
         vectors=vectors,
         popularity=sources.popularity,
         jitter=rng.random(len(data.item_ids), dtype=np.float32),
         weights=weights,
         config=config,
         content=sources.content,
+        state=Warm(data.item_ids, sources.trained.state, gates, trained_for, until_ms),
         meta={
             "config_hash": config.config_hash, "events": len(data), "users": data.shape[0], "items": data.shape[1],
             "epochs": held.trained.epochs, "figures": figures, **(meta or {}),
@@ -133,18 +162,23 @@ def make_sources(
     tell: Report,
     validation: Split | None = None,
     epochs: int | None = None,
+    start: EncoderState | None = None,
+    factors: np.ndarray | None = None,
 ) -> Sources:
-    """All sources from these events; with `validation` the encoder stops by it, else after `epochs`."""
+    """All sources from these events; with `validation` the encoder stops by it, else after `epochs`.
+
+    `start` and `factors` (N, d) are what the encoder and the factorisation begin with.
+    """
     positive = data.pairs.positive
     popularity = np.asarray(positive.sum(axis=0)).ravel()
     validate = _graph_validation(validation) if validation is not None and len(validation.users) else None
     trained = train_encoder(
-        data.pairs, config.encoder, config.seed, validate, epochs, lambda share, note: tell(stage, share, note)
+        data.pairs, config.encoder, config.seed, validate, epochs, lambda share, note: tell(stage, share, note), start
     )
     kernels = [
         trained.kernel,
         *item_item_kernels(positive, config.item_item),
-        fold_in_kernel(positive, config.factors, config.seed),
+        fold_in_kernel(positive, config.factors, config.seed, factors),
         *order_kernels(data.pairs, config.order),
     ]
     if content.text is not None:
@@ -182,7 +216,8 @@ def fill_unmet(
     filled = []
     matrices: dict[int, Any] = {}
     for kernel in kernels:
-        if kernel.kind == "similar_text":
+        crowded = sp.issparse(kernel.matrix) and len(unmet) > SPARSE_UNMET
+        if kernel.kind == "similar_text" or crowded:
             filled.append(kernel)
             continue
         if kernel.matrix is not None:
@@ -206,11 +241,13 @@ def fill_unmet(
     return filled, changed
 
 
-def weigh(sources: Sources, split: Split, config: GraphConfig) -> tuple[dict[str, Gate], dict[str, float]]:
-    """Learn the gates on the held-out sessions, and say how good the lists are.
+def weigh(
+    sources: Sources, split: Split, config: GraphConfig, known: dict[str, Gate] | None = None
+) -> tuple[dict[str, Gate], dict[str, float]]:
+    """Learn the gates on the held-out sessions, unless they are `known`, and say how good the lists are.
 
     The figures are honest: they are of one half of the sessions, ranked by gates that the other half gave. The gates
-    returned are learnt on all of them.
+    returned are learnt on all of them. Known gates are measured on all sessions.
     """
     sessions, seen = split.sessions(), split.seen()
     names = [kernel.name for kernel in sources.kernels] + [bias.name for bias in sources.biases]
@@ -239,10 +276,10 @@ def weigh(sources: Sources, split: Split, config: GraphConfig) -> tuple[dict[str
             config.seed, alike=alike,
         )  # fmt: skip
 
-    half = np.random.default_rng(config.seed).random(len(sessions)) < 0.5
+    half = np.random.default_rng(config.seed).random(len(sessions)) < (0.5 if known is None else 1.0)
     figures: dict[str, float] = {}
-    if half.any() and not half.all():
-        scores = weighted(learn(~half), names, values[:, half], sessions.lengths[half])
+    if half.any() and (known is not None or not half.all()):
+        scores = weighted(known or learn(~half), names, values[:, half], sessions.lengths[half])
         places = sp.csr_matrix(truth[half] & ~excluded[half], dtype=np.float32)
         hidden = sp.csr_matrix(excluded[half], dtype=np.float32)
         popular = sources.popularity[candidates[half]] if candidates is not None else sources.popularity
@@ -253,7 +290,8 @@ def weigh(sources: Sources, split: Split, config: GraphConfig) -> tuple[dict[str
         popular = np.broadcast_to(popular, scores.shape)
         figures["popularity_ndcg@10"] = ndcg(top(popular, 10, hidden), places)
         figures["sessions"] = float(half.sum())
-    return learn(np.ones(len(sessions), dtype=bool)), {name: round(value, 5) for name, value in figures.items()}
+    gates = known or learn(np.ones(len(sessions), dtype=bool))
+    return gates, {name: round(value, 5) for name, value in figures.items()}
 
 
 def recent_popularity(data: Interactions, share: float = 0.1) -> np.ndarray:
@@ -266,10 +304,21 @@ def recent_popularity(data: Interactions, share: float = 0.1) -> np.ndarray:
 
 
 def _graph_validation(split: Split) -> Callable[[Kernel, np.ndarray], float]:
+    items = split.truth.shape[1]
+    count = max(VALIDATION_SCORES // items, 1)
+    if len(split.users) > count:
+        split = _sample(split, count, 0)
     sessions, seen = split.sessions(), split.seen()
+    step = max(1, VALIDATION_SCORES // 10 // items)
 
     def figure(kernel: Kernel, bias: np.ndarray) -> float:
-        return ndcg(top(kernel.scores(sessions) + bias[None, :], 10, seen), split.truth)
+        assert kernel.target is not None
+        vectors = kernel.vectors(sessions, kernel.weights(sessions))
+        found = [
+            top(vectors[start : start + step] @ kernel.target.T + bias[None, :], 10, seen[start : start + step])
+            for start in range(0, len(vectors), step)
+        ]
+        return ndcg(np.concatenate(found), split.truth)
 
     return figure
 

@@ -81,9 +81,10 @@ class Fresh:
 def strongest_anchors(anchors: np.ndarray, weights: np.ndarray, items: int) -> sp.csr_matrix:
     """`weights` (n, A) as a matrix (n, items) with the `STRONGEST` of each row: enough for a sparse matrix."""
     count = min(STRONGEST, weights.shape[1])
-    best = (
-        np.argpartition(-np.abs(weights), count - 1, axis=1)[:, :count] if count else np.empty((len(weights), 0), int)
-    )
+    best = np.empty((len(weights), count), dtype=np.int64)
+    for start in range(0, len(weights) if count else 0, 4096):
+        some = np.abs(weights[start : start + 4096])
+        best[start : start + 4096] = np.argpartition(-some, count - 1, axis=1)[:, :count]
     values = np.take_along_axis(weights, best, axis=1)
     rows = np.repeat(np.arange(len(best)), count)
     shape = (len(best), items)

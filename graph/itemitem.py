@@ -49,9 +49,25 @@ def cosine_neighbours(positive: sp.csr_matrix, neighbours: int, shrink: float) -
     return sp.vstack(blocks, format="csr", dtype=np.float32)
 
 
+BLOCK_ENTRIES = 10_000_000
+"""Entries of a sparse matrix that are sorted at a time."""
+
+
 def strongest(matrix: sp.csr_matrix, count: int) -> sp.csr_matrix:
-    """The matrix with only the `count` greatest positive entries of each row."""
+    """The matrix with only the `count` greatest positive entries of each row; worked on in blocks of rows."""
     matrix = matrix.tocsr()
+    if matrix.nnz <= BLOCK_ENTRIES:
+        return _strongest(matrix, count)
+    blocks, start = [], 0
+    while start < matrix.shape[0]:
+        end = int(np.searchsorted(matrix.indptr, matrix.indptr[start] + BLOCK_ENTRIES, side="right")) - 1
+        end = min(max(end, start + 1), matrix.shape[0])
+        blocks.append(_strongest(matrix[start:end], count))
+        start = end
+    return sp.vstack(blocks, format="csr")
+
+
+def _strongest(matrix: sp.csr_matrix, count: int) -> sp.csr_matrix:
     matrix.eliminate_zeros()
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     order = np.lexsort((-matrix.data, rows))

@@ -130,7 +130,11 @@ class Kernel:
         if self.matrix is None:
             assert self.target is not None
             vectors = self.vectors(sessions, weights)
-            return np.asarray(np.einsum("qd,qcd->qc", vectors, self.target[candidates]), dtype=np.float32)
+            out = np.empty(candidates.shape, dtype=np.float32)
+            for start in range(0, len(out), 128):  # the gathered targets of all sessions would be gigabytes
+                some = slice(start, start + 128)
+                out[some] = np.einsum("qd,qcd->qc", vectors[some], self.target[candidates[some]])
+            return out
         found = self.spread(sessions, weights) @ self.matrix
         rows = np.repeat(np.arange(len(sessions)), candidates.shape[1])
         at = found[rows, candidates.ravel()]

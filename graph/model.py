@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,6 +14,9 @@ from graph.content import ContentMap
 from graph.fresh import strongest_anchors
 from graph.kernels import Kernel, Sessions
 from graph.weights import EventWeights
+
+if TYPE_CHECKING:
+    from graph.warm import Warm
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +51,7 @@ class Model:
 
     `kernels` and `biases` are the sources, `gates` their weights by name; a source without a gate is not used.
     `vectors` (N, d) unit vectors tell how alike two items are (diversity); `jitter` (N,) breaks ties at random.
-    `popularity` (N,) counts the people who met an item.
+    `popularity` (N,) counts the people who met an item. `state` is what a later training may begin with.
     """
 
     item_ids: tuple[str, ...]
@@ -62,6 +65,7 @@ class Model:
     config: GraphConfig
     content: ContentMap | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+    state: Warm | None = None
 
     @property
     def active(self) -> tuple[Kernel, ...]:

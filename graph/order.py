@@ -37,12 +37,14 @@ def order_kernels(pairs: Pairs, config: OrderConfig) -> list[Kernel]:
     popularity = np.asarray(pairs.positive.sum(axis=0)).ravel() + 1.0
     forward = transitions(pairs, config.reach)
     follow = _discounted(forward, popularity, config.from_power, config.to_power)
-    near = _discounted(forward + forward.T, popularity, config.from_power, config.from_power)
     dense = pairs.shape[1] <= DENSE_ITEMS
     matrix = follow.toarray() if dense else strongest(follow, config.neighbours)
+    del follow
     kernels = [
         Kernel(f"next_{number}", matrix=matrix, memory=memory) for number, memory in enumerate(config.memories, start=1)
     ]
+    near = _discounted(forward + forward.T, popularity, config.from_power, config.from_power)
+    del forward
     matrix = near.toarray() if dense else strongest(near, config.neighbours)
     kernels.append(Kernel("near", matrix=matrix))
     return kernels

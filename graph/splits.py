@@ -80,19 +80,43 @@ def cold_item_split(data: Interactions, share: float = 0.1, seed: int = 0) -> Sp
     return Split(split.train, split.visible, split.users, split.truth, is_cold)
 
 
-def learning_split(data: Interactions, held_out: float, random_share: float, cold_share: float, seed: int) -> Split:
+def newest_split(data: Interactions, since_ms: int, held_out: float, max_users: int, seed: int) -> Split:
+    """What came after a moment is to be found: of each user at most the last share, of `max_users` users at most."""
+    rank = _held_rank(data, -np.arange(len(data)).astype(float))
+    lengths = np.diff(data.offsets)
+    quota = np.where(lengths >= 2, np.clip(np.round(lengths * held_out), 1, lengths - 1), 0)
+    held = (data.time_ms > since_ms) & (rank < quota[data.user])
+    users = np.flatnonzero(np.bincount(data.user[held], minlength=data.shape[0]) > 0)
+    if len(users) > max_users:
+        chosen = np.zeros(data.shape[0], dtype=bool)
+        chosen[np.random.default_rng(seed).permutation(users)[:max_users]] = True
+        held &= chosen[data.user]
+    return _split(data, held)
+
+
+def learning_split(
+    data: Interactions,
+    held_out: float,
+    random_share: float,
+    cold_share: float,
+    seed: int,
+    max_users: int | None = None,
+) -> Split:
     """The division that a model learns its own weights on: all the situations at once.
 
     Some users are left out of training and met several times, with a few of their events; of the others a part is
     visible. What is held out is drawn at random for `random_share` of the users, for the rest it is what came last. The
-    users of `visible` are these situations, not people.
+    users of `visible` are these situations, not people. Nothing is held out but of `max_users` users.
     """
     rng = np.random.default_rng(seed)
     lengths = np.diff(data.offsets)
-    is_cold = (rng.random(data.shape[0]) < cold_share) & (lengths >= 3)
+    asked = np.ones(data.shape[0], dtype=bool)
+    if max_users is not None and max_users < data.shape[0]:
+        asked[rng.permutation(data.shape[0])[max_users:]] = False
+    is_cold = (rng.random(data.shape[0]) < cold_share) & (lengths >= 3) & asked
     at_random = rng.random(data.shape[0]) < random_share
     key = np.where(at_random[data.user], rng.random(len(data)) * len(data), -np.arange(len(data)).astype(float))
-    held = (_held_rank(data, key) < _quota(data, held_out)[data.user]) & ~is_cold[data.user]
+    held = (_held_rank(data, key) < _quota(data, held_out)[data.user]) & (asked & ~is_cold)[data.user]
     rows, hidden = [], []
     for user in np.flatnonzero(is_cold | (np.bincount(data.user[held], minlength=data.shape[0]) > 0)):
         own = np.arange(data.offsets[user], data.offsets[user + 1])

@@ -21,6 +21,7 @@ from graph.config import EncoderConfig
 from graph.dataset import Pairs
 from graph.encoder import POWER, GraphEncoder, user_vectors
 from graph.kernels import FULL, Kernel
+from graph.warm import EncoderState
 
 Report = Callable[[float, str], None]
 """Called with the share that is done, 0 to 1, and a few words."""
@@ -28,12 +29,13 @@ Report = Callable[[float, str], None]
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What training gives: the graph's kernel, item biases (N,), epochs run, and the best validation figure."""
+    """What training gives: the graph's kernel, item biases (N,), epochs run, the best validation figure, parameters."""
 
     kernel: Kernel
     bias: np.ndarray
     epochs: int
     validation: float
+    state: EncoderState
 
 
 def train_encoder(
@@ -43,13 +45,15 @@ def train_encoder(
     validate: Callable[[Kernel, np.ndarray], float] | None = None,
     epochs: int | None = None,
     report: Report | None = None,
+    start: EncoderState | None = None,
 ) -> Trained:
-    """Train on the pairs.
+    """Train on the pairs; on more than `sampled_above` of them by sampled neighbours (`graph.sampled`).
 
     Args:
         validate: figure of merit of a kernel and biases on held-out events. With it training stops when the figure no
             longer rises, and the best state is returned.
-        epochs: how many to run without validation.
+        epochs: how many to run without validation, or at most.
+        start: parameters to begin with, in the order of the items; a share `continued` of the epochs is run then.
     """
     torch.set_num_threads(config.threads)
     # How loud a sign of taste counts is for the gates; the vectors learn from what goes with what.
@@ -60,12 +64,16 @@ def train_encoder(
     popularity = torch.from_numpy(np.asarray(positive.sum(axis=0), dtype=np.float32).ravel())
     prior = torch.log((popularity + 1.0) / (popularity.sum() + len(popularity)))
     model = GraphEncoder(pairs.shape[1], config.dim, config.layers, prior, generator)
+    if start is not None:
+        _load(model, start)
+    if is_sampled(pairs, config):
+        return _train_sampled(model, g, pairs, config, generator, validate, epochs, report, start is not None)
     optimiser = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     active = np.flatnonzero(np.diff(positive.indptr) >= 2)
     mean = copy.deepcopy(model)
-    best = Trained(_kernel(model, g), prior.numpy().copy(), 0, -1.0)
+    best = _trained(model, g, 0, -1.0)
     waited = 0
-    total = epochs or config.epochs
+    total = epochs or max(1, round(config.epochs * (config.continued if start is not None else 1.0)))
     for epoch in range(1, total + 1):
         loss = _epoch(model, optimiser, g, pairs, active, config, generator)
         _average(mean, model, min(config.averaging, epoch / (epoch + 10.0)))
@@ -73,17 +81,68 @@ def train_encoder(
             report(epoch / total, f"epoch {epoch}, loss {loss:.3f}")
         if validate is None or epoch % config.validate_every:
             continue
-        kernel, bias = _kernel(mean, g), mean.bias.detach().numpy().copy()
-        figure = validate(kernel, bias)
-        if figure > best.validation:
-            best, waited = Trained(kernel, bias, epoch, figure), 0
+        found = _trained(mean, g, epoch, validate)
+        if found.validation > best.validation:
+            best, waited = found, 0
         else:
             waited += 1
             if waited >= config.patience:
                 break
     if validate is None:
-        return Trained(_kernel(mean, g), mean.bias.detach().numpy().copy(), total, float("nan"))
+        return _trained(mean, g, total, float("nan"))
     return best
+
+
+def is_sampled(pairs: Pairs, config: EncoderConfig) -> bool:
+    """Whether a graph is too large to be propagated whole in every step."""
+    return len(pairs.user) > config.sampled_above
+
+
+def _train_sampled(
+    model: GraphEncoder,
+    g: Any,
+    pairs: Pairs,
+    config: EncoderConfig,
+    generator: torch.Generator,
+    validate: Callable[[Kernel, np.ndarray], float] | None,
+    epochs: int | None,
+    report: Report | None,
+    continued: bool,
+) -> Trained:
+    from graph.sampled import train_sampled
+
+    steps = epochs or max(1, round(config.sampled_steps * (config.continued if continued else 1.0)))
+    best: Trained | None = None
+
+    def between(step: int, mean: GraphEncoder, loss: float) -> bool:
+        nonlocal best
+        if report:
+            report(step / steps, f"step {step}, loss {loss:.3f}")
+        if validate is None or (step % config.validate_steps and step != steps):
+            return True
+        found = _trained(mean, g, step, validate)
+        better = best is None or found.validation > best.validation
+        best = found if better else best
+        return better
+
+    mean = train_sampled(model, g, pairs, config, generator, steps, between)
+    return best if best is not None else _trained(mean, g, steps, float("nan"))
+
+
+def _load(model: GraphEncoder, state: EncoderState) -> None:
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(torch.from_numpy(np.array(getattr(state, name), dtype=np.float32)))
+
+
+def _trained(
+    model: GraphEncoder, g: Any, epochs: int, validation: float | Callable[[Kernel, np.ndarray], float]
+) -> Trained:
+    state = EncoderState(**{name: value.detach().numpy().copy() for name, value in model.named_parameters()})
+    kernel = _kernel(model, g)
+    return Trained(
+        kernel, state.bias, epochs, validation(kernel, state.bias) if callable(validation) else validation, state
+    )
 
 
 def _average(mean: GraphEncoder, model: GraphEncoder, decay: float) -> None:
@@ -154,7 +213,7 @@ def _step(
 def _candidates(
     wanted: Tensor, pairs: Pairs, config: EncoderConfig, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Items of the softmax and the logarithm of the probability that each was drawn."""
+    """Items of the softmax, sorted, and the logarithm of the probability that each was drawn."""
     items = pairs.shape[1]
     if items <= config.max_logits:
         return torch.arange(items), torch.zeros(items)
@@ -168,6 +227,7 @@ def _candidates(
 
 
 def _rows_of(pairs: Pairs, users: np.ndarray) -> np.ndarray:
+    """The rows of the pairs that these users have."""
     starts, lengths = pairs.offsets[users], pairs.offsets[users + 1] - pairs.offsets[users]
     shift = np.repeat(starts - np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths)
     return np.asarray(shift + np.arange(int(lengths.sum())), dtype=np.int64)
