@@ -21,6 +21,7 @@ import numpy as np
 import orjson
 
 from benchmarks.load import Connection, request_bytes
+from cluster.haproxy import DETAIL
 
 EVENT_SHARE = 5
 """One request of so many is an event."""
@@ -167,8 +168,9 @@ def check_list(status: int, body: bytes) -> str:
 
 
 def _problem(status: int, body: bytes) -> str:
-    """An error of ours is a problem document; anything else comes from the proxy."""
-    return "" if _parsed(body).get("status") == status else " from the proxy"
+    """An error of the application is a problem document of its own; anything else comes from the proxy."""
+    answer = _parsed(body)
+    return "" if answer.get("status") == status and answer.get("detail") != DETAIL else " from the proxy"
 
 
 def _parsed(body: bytes) -> dict[str, Any]:

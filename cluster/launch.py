@@ -22,6 +22,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from cluster import haproxy
 from cluster.config import CONFIG_ENV, Settings
 from cluster.errors import UnavailableError
 from cluster.keys import ray_token_file
@@ -46,6 +47,8 @@ RAY_SWITCHES: Mapping[str, str] = {
     "RAY_task_events_max_num_task_in_gcs": "10000",
     # Takes off what lets a client overrule the application's deadlines.
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.edge:middlewares",
+    # A replica that does not take a connection within a second is not busy but gone: another is tried.
+    "RAY_SERVE_HAPROXY_TIMEOUT_CONNECT_S": "1",
     "DGLBACKEND": "pytorch",
     "TOKENIZERS_PARALLELISM": "false",
 }
@@ -263,6 +266,7 @@ class RayHead:
             "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(sockets / "state"),
             "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(sockets / "m.sock"),
         }
+        environment["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(haproxy.SCRIPT)
         environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
         return environment | self._extra
 

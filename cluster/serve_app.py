@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -59,6 +60,23 @@ def resize(info: RunInfo, settings: Settings, shards: int) -> None:
         answer = client.put(_API, json=config)
     if answer.status_code != 200:
         raise UnavailableError(f"Serve refused the change: {answer.status_code} {answer.text[:500]}")
+
+
+def undeploy(info: RunInfo, timeout_s: float) -> bool:
+    """Have Serve end all applications in order: no new requests, those in work are answered, what waits is written.
+
+    Returns:
+        Whether all were gone in time.
+    """
+    end = time.monotonic() + timeout_s
+    with suppress(httpx.HTTPError), dashboard_client(info, timeout_s=timeout_s) as client:
+        with suppress(httpx.TimeoutException):  # the call comes back when all is done
+            client.delete(_API, timeout=timeout_s)
+        while time.monotonic() < end:
+            if not client.get(_API, timeout=2).json().get("applications"):
+                return True
+            time.sleep(0.1)
+    return False
 
 
 def application_state(info: RunInfo) -> tuple[str, str, dict[str, str]]:

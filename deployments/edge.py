@@ -1,17 +1,30 @@
-"""The very edge of a replica: what a request passes before Serve itself looks at it.
+"""The very edge: what a request passes in a replica or in Serve's own proxy, before Serve itself looks at it.
 
-Serve's wrapper lets a client set a request's time limit (`x-request-timeout-seconds`, answered by a bare 408) and take
-back that a request ends when its client leaves (`x-request-disconnect-disabled`). Deadlines are the application's
-(`timeout_ms`, `ingress.timeout_s`), so these headers are taken off. Serve calls `middlewares` because
-`RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH` names it (see `cluster.launch.RAY_SWITCHES`).
+Serve puts `middlewares` around both because `RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH` names it (see
+`cluster.launch.RAY_SWITCHES`).
+
+- Serve's wrapper lets a client set a request's time limit (`x-request-timeout-seconds`, answered by a bare 408) and
+  have it go on when the client leaves (`x-request-disconnect-disabled`). Deadlines are the application's (`timeout_ms`,
+  `ingress.timeout_s`), so these headers are taken off.
+- While no ingress replica is up HAProxy sends requests to Serve's proxy, which holds them until one is, however long
+  that takes. Here they are held until their deadline, then answered 503 with `Retry-After`.
 """
 
 from __future__ import annotations
 
+import asyncio
+
+import orjson
 from starlette.middleware import Middleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cluster.config import Settings, load_settings
+from deployments.problems import problem_response
 
 SERVE_HEADERS = frozenset({b"x-request-timeout-seconds", b"x-request-disconnect-disabled"})
+TIMED_PATHS = frozenset({"/v1/recommendations", "/v1/content"})
+"""Routes whose body may name its own deadline."""
+DETAIL = "no replica of the application was there in time"
 
 
 class WithoutServeHeaders:
@@ -29,6 +42,83 @@ class WithoutServeHeaders:
         await self._app(scope, receive, send)
 
 
+class UntilDeadline:
+    """Ends a request that has no answer by its deadline, for Serve's proxy; in a replica the application does.
+
+    Args:
+        app: what answers.
+        settings: where the default deadlines and the longest body stand.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or scope["path"].startswith("/-/"):
+            await self._app(scope, receive, send)
+            return
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        messages: list[Message] = []
+        begun = False
+
+        async def again() -> Message:
+            return messages.pop(0) if messages else await receive()
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            if not begun and timer.expired():
+                return  # what Serve says about being cancelled
+            begun = True
+            timer.reschedule(None)
+            await send(message)
+
+        try:
+            async with asyncio.timeout(self._settings.ingress.timeout_s) as timer:
+                body = b""
+                while True:
+                    message = await receive()
+                    messages.append(message)
+                    body += message.get("body", b"")
+                    if not message.get("more_body", False) or len(body) > self._settings.ingress.max_body_bytes:
+                        break
+                timer.reschedule(began + self._limit_s(scope["path"], body))
+                await self._app(scope, again, sending)
+        except TimeoutError:
+            if begun or not timer.expired():
+                raise
+        if timer.expired() and not begun:
+            headers = dict(scope["headers"])
+            given = headers.get(b"x-request-id", b"").decode("latin-1")[:128]
+            await problem_response(scope["path"], 503, DETAIL, given)(scope, receive, send)
+
+    def _limit_s(self, path: str, body: bytes) -> float:
+        if path == "/v1/events":
+            return self._settings.sessions.timeout_s
+        if path in TIMED_PATHS:
+            try:
+                named = orjson.loads(body).get("timeout_ms")
+            except (orjson.JSONDecodeError, AttributeError):
+                named = None
+            if isinstance(named, int) and named > 0:
+                return min(named / 1000, 120.0)
+        return self._settings.ingress.timeout_s
+
+
 def middlewares() -> list[Middleware]:
     """What Serve puts around the HTTP servers of its replicas and proxies."""
-    return [Middleware(WithoutServeHeaders)]
+    for_all = [Middleware(WithoutServeHeaders)]
+    return for_all if _in_replica() else [Middleware(UntilDeadline, settings=load_settings()), *for_all]
+
+
+def _in_replica() -> bool:
+    from ray import serve
+    from ray.serve.exceptions import RayServeException
+
+    try:
+        serve.get_replica_context()
+    except RayServeException:
+        return False
+    return True

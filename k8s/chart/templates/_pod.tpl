@@ -76,6 +76,10 @@ imagePullSecrets:
   value: "10000"
 - name: RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH
   value: deployments.edge:middlewares
+- name: RAY_SERVE_HAPROXY_TIMEOUT_CONNECT_S
+  value: "1"
+- name: RAY_SERVE_HAPROXY_BINARY_PATH
+  value: /app/cluster/haproxy.sh
 - name: DGLBACKEND
   value: pytorch
 - name: TOKENIZERS_PARALLELISM

