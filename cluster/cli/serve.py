@@ -5,7 +5,7 @@
 3. Ray starts, on ports and in a folder of its own
 4. Serve deploys the application; when no version was ever published, the first training runs beside it as a Ray job
 5. a real, authenticated answer is awaited, then the address, the key and three lines to paste are printed
-6. until Ctrl-C (or SIGTERM) Ray is watched; then everything that was started is stopped
+6. until Ctrl-C (or SIGTERM) Ray is watched; then requests in work are answered and all that was started is stopped
 """
 
 from __future__ import annotations
@@ -31,9 +31,11 @@ from cluster.errors import ConfigError, UnavailableError
 from cluster.keys import api_key
 from cluster.launch import ROOT, RayHead, RunInfo, end_orphan, read_run_file
 from cluster.ports import is_free
-from cluster.serve_app import deploy, wait_until_answering, wait_until_running
+from cluster.serve_app import deploy, undeploy, wait_until_answering, wait_until_running
 from cluster.serve_app import resize as resize_shards
 
+_DRAIN_S = 6.0
+"""How long requests in work may take when the copy stops; replicas are reachable for half of it in any case."""
 _SEEN_S = 1.0
 """Until Serve's state shows that it has a new config."""
 
@@ -79,6 +81,8 @@ def serve(
         # A second Ctrl-C must not leave half of Ray behind.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if head.info is not None and head.alive():
+            undeploy(head.info, _DRAIN_S)
         head.stop()
     console.print("stopped")
 
