@@ -23,9 +23,9 @@ SERVE = str(Path(sys.executable).parent / "serve")
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture
-def ray(tmp_path: Path) -> Iterator[tuple[RayHead, RunInfo, Settings]]:
-    settings = Settings(state_dir=tmp_path / "state", port=free_ports(1)[0])
+@pytest.fixture(scope="module")
+def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RayHead, RunInfo, Settings]]:
+    settings = Settings(state_dir=tmp_path_factory.mktemp("serve-run") / "state", port=free_ports(1)[0])
     settings.state_dir.mkdir()
     head = RayHead(settings)
     try:
