@@ -32,6 +32,8 @@ START_TIMEOUT_S = 180.0
 RETIRE_AFTER_S = 60.0
 """A pool ends the shards of a larger one before it when nobody has asked them for this time."""
 RESIZE_RETRY_S = 1.0
+STUCK_S = 1.0
+"""A shard that has not answered an append for so long is away: killed, its database locked, its disk full."""
 
 
 @dataclass(slots=True)
@@ -144,6 +146,8 @@ class SessionPool:
             places, rows = parts.setdefault(owner(tenant, event.user_id, len(lanes)), ([], []))
             places.append(place)
             rows.append(row)
+        if any(lanes[shard].appends.stuck_s > STUCK_S for shard in parts):
+            self._check_room(lanes)
         if len(parts) == 1:
             ((shard, (_, rows)),) = parts.items()
             return await lanes[shard].appends.submit(rows, timeout_s)
@@ -158,6 +162,12 @@ class SessionPool:
             for place, is_new in zip(places, answer, strict=True):
                 new[place] = is_new
         return new
+
+    def _check_room(self, lanes: tuple[_Lane, ...]) -> None:
+        """While a shard is away its events wait: in at most half of the places, so that lists still find one."""
+        waiting = sum(lane.appends.waiting for lane in lanes)
+        if waiting >= self._settings.ingress.max_concurrent // 2:
+            raise OverloadError(f"{waiting} requests wait for events to be stored", STUCK_S)
 
     async def view(self, tenant: str, user_id: str, timeout_s: float | None = None) -> SessionView:
         """What is known of a person now; empty for a stranger.

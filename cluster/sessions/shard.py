@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -62,6 +63,7 @@ class Shard:
         self._tail_seq = 0
         self._tailed_s = time.monotonic()
         self._erasure_seq = 0
+        self._full_since = math.inf
         self._counts = {"appended": 0, "duplicates": 0, "commits": 0, "loads": 0, "views": 0, "tailed": 0}
         self._started_s = self._asked_s = time.time()
 
@@ -191,18 +193,23 @@ class Shard:
         """One transaction, tried again while the database is away: every event has an id, so none is stored twice.
 
         One that was stored by a try whose answer got lost comes back as a duplicate; the tail brings it to the session.
+        A disk that has been full for long is no reason to wait again: the first that fits ends that.
         """
-        loop = asyncio.get_running_loop()
-        give_up = loop.time() + self._settings.sessions.commit_retry_s
+        loop, limits = asyncio.get_running_loop(), self._settings.sessions
+        give_up = loop.time() + limits.commit_retry_s
         while True:
             try:
-                return await loop.run_in_executor(self._writer, self._opened().events.append_rows, rows)
-            except FullError:
-                raise
+                seqs = await loop.run_in_executor(self._writer, self._opened().events.append_rows, rows)
             except UnavailableError as error:
+                if isinstance(error, FullError):
+                    self._full_since = min(self._full_since, loop.time())
+                    give_up = self._full_since + limits.full_retry_s
                 if loop.time() + RETRY_PAUSE_S >= give_up:
                     raise
                 log.warning("a commit is tried again: %s", error)
+            else:
+                self._full_since = math.inf
+                return seqs
             await asyncio.sleep(RETRY_PAUSE_S)
 
     def _take(self) -> list[Append]:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from cluster.config import Settings
-from cluster.errors import ConfigError, DeadlineError, FullError, InputError, UnavailableError
+from cluster.errors import ConfigError, DeadlineError, FullError, InputError, OverloadError, UnavailableError
 from cluster.messages import Event, Item
 from cluster.sessions.names import owner
 from cluster.sessions.pool import SessionPool, view_of_events
@@ -218,6 +218,33 @@ class TestPool:
             for user in range(20):
                 assert len((await pool.view("default", f"u{user}")).items) == 3
 
+    async def test_events_that_wait_for_a_shard_leave_places_for_lists(
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("cluster.sessions.pool.STUCK_S", 0.1)
+        ingress = settings.ingress.model_copy(update={"max_concurrent": 20})
+        async with self.pool(settings.model_copy(update={"ingress": ingress}), 1) as pool:
+            gate = asyncio.Event()
+            (lane,) = pool._lanes
+            append = lane.shard.append
+
+            async def held_up(batches):  # type: ignore[no-untyped-def]
+                await gate.wait()
+                return await append(batches)
+
+            lane.appends._send = held_up
+            tasks = []
+            for n in range(12):  # two are on their way, ten wait
+                tasks.append(asyncio.create_task(pool.append("default", [make_event(n)])))
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.15)
+            with pytest.raises(OverloadError):
+                await pool.append("default", [make_event(12)])
+            gate.set()
+            assert await asyncio.gather(*tasks) == [[True]] * 12
+            assert await pool.append("default", [make_event(12)]) == [True]
+
     async def test_a_running_pool_is_resized_while_requests_go_on(self, settings: Settings) -> None:
         async with self.pool(settings, 7) as pool:
             await pool.resize(4)
@@ -315,22 +342,47 @@ class TestPool:
             assert (await pool.view("default", "u", timeout_s=5)).items == ()
 
 
-async def test_a_full_disk_is_told_apart_at_once(sqlite_settings: Settings) -> None:
-    """SQLite's own limit on pages fails as a full disk does."""
+def limit_pages(shard: Shard, pages: int | None) -> None:
+    """SQLite's own limit fails as a full disk does; None is what there is now."""
+    with shard._opened().database.writing() as connection:
+        count = pages or connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count={count}")
+
+
+MANY = [to_row(make_event(n, user="u" * 200)) for n in range(2, 400)]
+
+
+async def test_events_wait_for_room_on_a_disk_that_has_become_full(sqlite_settings: Settings) -> None:
     async with running(sqlite_settings) as shard:
         await shard.append([[to_row(make_event(1))]])
-        database = shard._opened().database
-        with database.writing() as connection:
-            pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
-            connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
-        many = [to_row(make_event(n, user="u" * 200)) for n in range(2, 400)]
+        limit_pages(shard, None)
+        waiting = asyncio.create_task(shard.append([MANY]))
+        await asyncio.sleep(0.5)
+        assert not waiting.done()
+        limit_pages(shard, 1_000_000)
+        assert await waiting == [[True] * len(MANY)]
+
+
+async def test_a_disk_that_stays_full_refuses_at_once(sqlite_settings: Settings) -> None:
+    sessions = sqlite_settings.sessions.model_copy(update={"full_retry_s": 0.5})
+    async with running(sqlite_settings.model_copy(update={"sessions": sessions})) as shard:
+        await shard.append([[to_row(make_event(1))]])
+        limit_pages(shard, None)
+        with pytest.raises(FullError):
+            await shard.append([MANY])
         began = asyncio.get_running_loop().time()
         with pytest.raises(FullError):
-            await shard.append([many])
-        assert asyncio.get_running_loop().time() - began < 2
-        with database.writing() as connection:
-            connection.exec_driver_sql("PRAGMA max_page_count=1000000")
-        assert await shard.append([many]) == [[True] * len(many)]
+            await shard.append([MANY])
+        assert asyncio.get_running_loop().time() - began < 0.3
+        limit_pages(shard, 1_000_000)
+        assert await shard.append([MANY]) == [[True] * len(MANY)]
+        limit_pages(shard, None)
+        again = [to_row(make_event(n, user="u" * 200)) for n in range(400, 900)]
+        waiting = asyncio.create_task(shard.append([again]))
+        await asyncio.sleep(0.2)
+        assert not waiting.done(), "full again is no longer full for long"
+        limit_pages(shard, 1_000_000)
+        assert await waiting == [[True] * len(again)]
 
 
 def test_owner_is_the_same_everywhere_and_even() -> None:
