@@ -273,6 +273,13 @@ class Settings(BaseSettings):
     """Language model: `demo`, a Hugging Face id, a local folder or a GGUF file."""
     pseudonymise_key: SecretStr | None = None
     """When set, user ids are stored as their HMAC under this key, never in the clear."""
+    pseudonymise: bool | None = None
+    """The same with a key that is made at first start and kept in the state directory (0600), where there is no
+    `pseudonymise_key`; false: ids are stored as they come. Default: as the key says."""
+    pseudonymise_old_keys: list[SecretStr] = []
+    """The keys before that one, the oldest first: see docs/security.md for how keys are rotated."""
+    encryption_keys: list[SecretStr] = []
+    """Contexts of events, comments and attributes of users are stored encrypted under the first; all of them open."""
     tenant: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
     """The copy's own tenant. Admin keys of this one administer all others."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

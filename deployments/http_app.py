@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from importlib import metadata
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from deployments import openapi, problems
 from deployments.middleware import Gate
@@ -28,7 +30,7 @@ from deployments.schemas import EventBatch, EventBody, ItemBody, UserBody
 from deployments.services import Services
 
 
-def create_app(services: Services) -> Gate:
+def create_app(services: Services) -> ASGIApp:
     """The application of one replica. Its lifespan starts and stops `services`."""
 
     @asynccontextmanager
@@ -53,7 +55,7 @@ def create_app(services: Services) -> Gate:
     page.install(app)
     openapi.describe(app, (EventBatch, EventBody, ItemBody, UserBody))
     ingress = services.settings.ingress
-    return Gate(
+    gate = Gate(
         app,
         access=services.access,
         max_body_bytes=ingress.max_body_bytes,
@@ -65,4 +67,13 @@ def create_app(services: Services) -> Gate:
             ("POST", "/v1/events"): lambda body, request_id, tenant: events.take(body, services.of(tenant), request_id),
             ("POST", "/v1/recommendations"): lambda body, _, tenant: recommendations.answer(body, services.of(tenant)),
         },
+    )
+    if not ingress.cors_origins:
+        return gate
+    return CORSMiddleware(
+        gate,
+        allow_origins=ingress.cors_origins,
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-Id"],
+        expose_headers=["Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"],
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from starlette.types import ASGIApp
+
 from cluster.config import Settings
 from cluster.errors import ConfigError
 from deployments.http_app import create_app
-from deployments.middleware import Gate
 from deployments.services import Services
 
 log = logging.getLogger("tailorbird.ingress")
@@ -26,7 +27,7 @@ class Ingress:
     def __init__(self, settings: Settings, writer: Any, recommender: Any | None = None) -> None:
         self._services = Services(settings, writer, recommender)
 
-    def __serve_build_asgi_app__(self) -> Gate:
+    def __serve_build_asgi_app__(self) -> ASGIApp:
         return create_app(self._services)
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:

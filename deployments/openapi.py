@@ -9,6 +9,10 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or a token of the issuer."},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 _REF = "#/components/schemas/{model}"
 
 
@@ -33,6 +37,8 @@ def describe(app: FastAPI, models: tuple[type[BaseModel], ...]) -> None:
             schemas = made.setdefault("components", {}).setdefault("schemas", {})
             for name, schema in extra.get("$defs", {}).items():
                 schemas.setdefault(name, schema)
+            made["components"]["securitySchemes"] = SECURITY_SCHEMES
+            made["security"] = [{name: []} for name in SECURITY_SCHEMES]
             app.openapi_schema = made
         return app.openapi_schema
 

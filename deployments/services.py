@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import hashlib
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from cluster.catalogue import Catalogue
 from cluster.config import Settings
 from cluster.identity import Identity
 from cluster.key_ring import KeyRing
+from cluster.keys import copy_secrets
 from cluster.oidc import TokenVerifier
 from cluster.sessions import SessionPool
 from cluster.store import Store
@@ -66,9 +68,9 @@ class Services:
         self.sessions = PageSessions(settings, self.keys)
         oidc = settings.oidc
         tokens = TokenVerifier(oidc, settings.tenant, settings.limits.per_key) if oidc.issuer else None
+        self._mark_secret = copy_secrets(settings, "audit log")[0]
         self.access = Access(self.keys, settings.tenant, self.sessions, tokens, Limiter(settings.limits))
-        secret = settings.pseudonymise_key
-        self.identity = Identity(secret.get_secret_value() if secret else None)
+        self.identity = Identity.of(settings)
         self.metrics = HttpMetrics()
         self.pool = SessionPool(settings) if pool is None else pool
         self.writer = CachedWriter(WriterClient(writer), settings)
@@ -142,6 +144,11 @@ class Services:
         await self.keys.stop()
         await self.pool.stop()
         await asyncio.to_thread(self.store.close)
+
+    def person_mark(self, stored_id: str) -> str:
+        """What stands for a person in the audit log: the same for the same person, and of no use without our secret."""
+        digest = hashlib.blake2b(f"{self.tenant}\0{stored_id}".encode(), key=self._mark_secret, digest_size=12)
+        return f"user:{digest.hexdigest()}"
 
     async def model_version(self) -> str:
         """The version that lists come from at this moment, or `none`."""

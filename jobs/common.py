@@ -19,6 +19,7 @@ wrong. The JSON line has `job`, `ok`, the job's own figures, `stages_s` and, whe
 from __future__ import annotations
 
 import functools
+import getpass
 import logging
 import os
 import signal
@@ -35,6 +36,7 @@ from typing import Annotated, Any, NoReturn, Protocol
 import orjson
 import typer
 
+from cluster.api_keys import checked_tenant
 from cluster.config import Settings, load_settings
 from cluster.errors import ConfigError, InputError, NotFoundError, TailorbirdError
 
@@ -61,9 +63,20 @@ class Progress(Protocol):
         ...
 
 
-def settings_of(config: Path | None, overrides: dict[str, Any] | None = None) -> Settings:
-    """The settings of a job. Raises ConfigError, which `run` turns into exit code 2."""
-    return load_settings(config, overrides)
+TenantOption = Annotated[
+    str | None, typer.Option("--tenant", help="Whose data. Default: the copy's own tenant (setting `tenant`).")
+]
+
+
+def settings_of(config: Path | None, overrides: dict[str, Any] | None = None, tenant: str | None = None) -> Settings:
+    """The settings of a job; an explicit `tenant` wins over them. Raises what `run` turns into exit code 2."""
+    settings = load_settings(config, overrides)
+    return settings if tenant is None else settings.model_copy(update={"tenant": checked_tenant(tenant)})
+
+
+def actor() -> str:
+    """Who runs this job, for the audit log."""
+    return f"job:{getpass.getuser()}"
 
 
 def say(text: str) -> None:

@@ -49,8 +49,7 @@ def load_demo(store: Store, settings: Settings) -> dict[str, Any]:
         ConfigError: the package with the data is not installed.
     """
     folder, tenant = dataset_folder(), settings.tenant
-    key = settings.pseudonymise_key
-    identity = Identity(key.get_secret_value() if key else None)
+    identity = Identity.of(settings)
     events = [_stored(event, identity) for event in read_events(folder, tenant)]
     if _is_there(store, events[-1]):
         say("MovieLens-100K is in the store already")

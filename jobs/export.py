@@ -22,7 +22,7 @@ from cluster.errors import InputError
 from cluster.filesystems import filesystem_of
 from cluster.records import event_record, item_record, user_record
 from cluster.store import Store
-from jobs.common import ConfigOption, progress, run, settings_of, stage
+from jobs.common import ConfigOption, TenantOption, progress, run, settings_of, stage
 
 PAGE_ROWS = 10_000
 
@@ -36,13 +36,14 @@ def main(
     ] = None,
     items: Annotated[str | None, typer.Option(help="Where to write the items.")] = None,
     users: Annotated[str | None, typer.Option(help="Where to write the users.")] = None,
+    tenant: TenantOption = None,
     config: ConfigOption = None,
 ) -> dict[str, Any]:
     """Write what the store holds as JSON Lines that jobs.ingest reads back, byte for byte equal on re-export."""
     wanted = [(kind, path) for kind, path in (("events", events), ("items", items), ("users", users)) if path]
     if not wanted:
         raise InputError("name at least one file by --events, --items or --users")
-    settings = settings_of(config)
+    settings = settings_of(config, tenant=tenant)
     result: dict[str, Any] = {}
     with Store.open(settings, readonly=True) as store:
         for kind, path in wanted:

@@ -21,7 +21,7 @@ from cluster.config import Settings
 from cluster.errors import InputError
 from cluster.store import Store, connect_store
 from jobs.columns import ColumnMap
-from jobs.common import ConfigOption, progress, run, say, settings_of, stage
+from jobs.common import ConfigOption, TenantOption, progress, run, say, settings_of, stage
 from jobs.intake import Checked, Format, Intake, OnReject
 
 CHUNK_ROWS = 5000
@@ -53,6 +53,7 @@ def main(
     stored_ids: Annotated[
         bool, typer.Option(help="User ids are stored ids: restore an export made under a pseudonymise_key.")
     ] = False,
+    tenant: TenantOption = None,
     config: ConfigOption = None,
 ) -> dict[str, Any]:
     """Load events, items and users from CSV, TSV, JSON Lines or Parquet files (also .gz), local or by URL, or from SQL.
@@ -70,7 +71,7 @@ def main(
         raise InputError("name at least one file by --events, --items or --users")
     if not separator:
         raise InputError("must be at least one character", "--separator")
-    settings = settings_of(config)
+    settings = settings_of(config, tenant=tenant)
     with _rejects_file(rejects) as on_reject:
         intake = Intake(
             settings,

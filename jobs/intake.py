@@ -88,8 +88,7 @@ class Intake:
         self._columns = columns or ColumnMap.parse()
         self._form = form or Format()
         self._on_reject = on_reject
-        key = settings.pseudonymise_key
-        self._identity = Identity(key.get_secret_value()) if key is not None and not stored_ids else None
+        self._identity = None if stored_ids else Identity.of(settings)
 
     def check(self, kind: str, url: str, report: Callable[[int], None] = lambda rows: None) -> Checked:
         """Read a whole file and check every row. Raises InputError as told by `on_reject`."""

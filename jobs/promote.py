@@ -14,8 +14,8 @@ from cluster.config import Settings
 from cluster.errors import InputError, NotFoundError
 from cluster.fields import format_time
 from cluster.messages import Version
-from cluster.store import Store, connect_store
-from jobs.common import ConfigOption, run, say, settings_of
+from cluster.store import AuditEntry, Store, connect_store
+from jobs.common import ConfigOption, TenantOption, actor, run, say, settings_of
 
 
 def main(
@@ -23,12 +23,13 @@ def main(
     rollback: Annotated[bool, typer.Option("--rollback", help="Go back to the version that was live before.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="Show versions and moves, change nothing.")] = False,
     name: Annotated[str, typer.Option(help="Kind of bundle.")] = "graph",
+    tenant: TenantOption = None,
     config: ConfigOption = None,
 ) -> dict[str, Any]:
     """Make a published version live, or go back to the one before. Give one of --version, --rollback and --list."""
     if (version is not None) + rollback + list_ != 1:
         raise InputError("give one of --version, --rollback and --list")
-    settings = settings_of(config)
+    settings = settings_of(config, tenant=tenant)
     if list_:
         with Store.open(settings, readonly=True) as store:
             return listing(store, settings.tenant, name)
@@ -60,6 +61,8 @@ def promote(store: Store, settings: Settings, name: str, version: str | None) ->
         target = version
     if target != before:
         store.registry.move(tenant, name, target, before)
+        detail = {"name": name, "from_version": before}
+        store.audit.add(AuditEntry(actor(), "version.promote", target, detail, tenant=tenant))
     say(f"{name}: {before or 'nothing'} -> {target}" if target != before else f"{name}: {target} is live already")
     return {"name": name, "from_version": before, "version": target, "moved": target != before}
 

@@ -21,7 +21,7 @@ from cluster.filesystems import filesystem_of
 from cluster.housekeeping import prune_rows
 from cluster.messages import Version
 from cluster.store import Store, connect_store
-from jobs.common import ConfigOption, run, say, settings_of, stage
+from jobs.common import ConfigOption, TenantOption, run, say, settings_of, stage
 
 ORPHAN_AGE_S = 86_400.0
 """A folder without a registry row may be one that is being written; no refresh takes so long."""
@@ -34,16 +34,17 @@ def main(
         float | None, typer.Option(min=1, help="Delete events older than so many days. Default: retention.events_days.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    tenant: TenantOption = None,
     config: ConfigOption = None,
 ) -> dict[str, Any]:
     """Delete old versions (never the live one), folders left by killed jobs, and rows beyond their age."""
-    settings = settings_of(config)
+    settings = settings_of(config, tenant=tenant)
     with connect_store(settings) as store:
         with stage("versions"):
             result = prune_versions(store, settings, name, keep, dry_run)
         if not dry_run:
             with stage("rows"):
-                result["rows"] = prune_rows(store, settings, events_days)
+                result["rows"] = prune_rows(store, settings, events_days, tenant)
     return result
 
 

@@ -26,14 +26,14 @@ from cluster.config import Settings
 from cluster.errors import InputError, TailorbirdError, UnavailableError
 from cluster.launch import attach_ray, read_run_file
 from cluster.messages import Item, Version
-from cluster.store import Store, connect_store
+from cluster.store import AuditEntry, Store, connect_store
 from graph.bundle import save_model
 from graph.config import GraphConfig
 from graph.dataset import Interactions
 from graph.fit import Content
 from graph.model import Model
 from graph.ranking import Ranker
-from jobs.common import ConfigOption, progress, run, say, settings_of, stage
+from jobs.common import ConfigOption, TenantOption, actor, progress, run, say, settings_of, stage
 from jobs.model import graph_config_of, text_vectors, weights_of
 from jobs.training import embedding_rows, informative, train_on_ray
 
@@ -47,10 +47,11 @@ def main(
         float, typer.Option(help="Share of the live version's nDCG@10 that the new one may lack.", min=0, max=1)
     ] = 0.05,
     no_promote: Annotated[bool, typer.Option("--no-promote", help="Publish, but leave the pointer.")] = False,
+    tenant: TenantOption = None,
     config: ConfigOption = None,
 ) -> dict[str, Any]:
     """Train on all events in the store, publish the version and make it live."""
-    settings = settings_of(config)
+    settings = settings_of(config, tenant=tenant)
     graph_config = graph_config_of(settings)
     started = time.time()
     with ray_for(settings), connect_store(settings) as store:
@@ -78,6 +79,8 @@ def main(
         if not no_promote:
             with stage("moving the pointer"):
                 store.registry.move(settings.tenant, NAME, version, live.version if live else None)
+        act = "version.publish" if no_promote else "version.promote"
+        store.audit.add(AuditEntry(actor(), act, version, {"gate": verdict or "passed"}, tenant=settings.tenant))
     return {
         "version": version,
         "live": not no_promote,
@@ -177,7 +180,7 @@ def publish(model: Model, settings: Settings, version: str) -> str:
 
     from cluster.artifacts import BundleWriter
 
-    url = f"{settings.resolved_artifacts_url.rstrip('/')}/{NAME}/{version}"
+    url = f"{settings.resolved_artifacts_url.rstrip('/')}/{settings.tenant}/{NAME}/{version}"
     with BundleWriter(NAME, {"version": version, "config_hash": model.config.config_hash}) as writer:
         save_model(model, writer.folder)
         Ranker.load(writer.folder, version).smoke()

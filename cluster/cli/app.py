@@ -23,6 +23,7 @@ app.command("resize")(serve.resize)
 app.command("status")(calls.status)
 app.command("recommend")(calls.recommend)
 app.command("write")(calls.write)
+app.command("export")(calls.export)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
 

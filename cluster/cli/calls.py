@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
 
 import typer
 from rich.console import Console
@@ -11,7 +16,7 @@ from rich.table import Table
 
 from cluster.cli.options import ConfigOption, UrlOption, api_client, checked
 from cluster.config import load_settings
-from cluster.errors import UnavailableError
+from cluster.errors import InputError, UnavailableError
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 
@@ -83,3 +88,31 @@ def write(
                     typer.echo(f"\n[{data['source']} by {data['model']}]", err=True)
                 elif event == "error":
                     raise UnavailableError(data.get("detail") or data["title"])
+
+
+def export(
+    user: Annotated[str, typer.Argument(help="The person's id.")],
+    out: Annotated[Path | None, typer.Option("--out", help="File to write. Default: standard output.")] = None,
+    config: ConfigOption = None,
+    url: UrlOption = None,
+) -> None:
+    """Hand out everything that is stored of a person, as JSON Lines."""
+    settings = load_settings(config)
+    with (
+        api_client(settings, url) as client,
+        client.stream("GET", "/v1/users:export", params={"user_id": user}) as answer,
+        private_file(out) if out else nullcontext(sys.stdout.buffer) as file,
+    ):
+        for part in checked(answer).iter_bytes():
+            file.write(part)
+
+
+@contextmanager
+def private_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that only its owner may read."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", str(path)) from None
+    with os.fdopen(descriptor, "wb") as file:
+        yield file

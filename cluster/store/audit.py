@@ -42,11 +42,15 @@ class AuditLog(Part):
         with self.database.writing() as connection:
             note(connection, entry)
 
-    def page(self, tenant: str | None, before_seq: int | None, limit: int) -> list[AuditEntry]:
-        """The newest acts first, of one tenant or (None) of all, from before a number on."""
+    def page(
+        self, tenant: str | None, before_seq: int | None, limit: int, target: str | None = None
+    ) -> list[AuditEntry]:
+        """The newest acts first, of one tenant or (None) of all, from before a number on, on one target or any."""
         statement = select(audit).order_by(audit.c.seq.desc()).limit(limit)
         if tenant is not None:
             statement = statement.where(audit.c.tenant == tenant)
+        if target is not None:
+            statement = statement.where(audit.c.target == target)
         if before_seq is not None:
             statement = statement.where(audit.c.seq < before_seq)
         with self.database.reading() as connection:

@@ -23,6 +23,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
 from sqlalchemy.pool import QueuePool
 
+from cluster.cipher import FieldCipher
 from cluster.config import Settings
 from cluster.errors import ConfigError, FullError, UnavailableError
 from cluster.store.lock import WriterLock
@@ -52,6 +53,7 @@ class Database:
     ) -> None:
         self.gateway = gateway
         self.readonly = readonly or gateway is not None
+        self.cipher = FieldCipher(settings)
         self._lock: WriterLock | None = None
         self._one_writer = threading.Lock()
         self._writer: Engine | None = None

@@ -175,6 +175,13 @@ class EntityStore(Part, Generic[Entity]):
             rows,
         )
 
+    def _seal(self, document: str) -> str:
+        """A document's text as it is stored; see `cluster.cipher`. What is no person's stays as it is."""
+        return document
+
+    def _open(self, stored: str) -> str:
+        return stored
+
     def _id(self, entity: Entity) -> str:
         return getattr(entity, self.id_column)
 
@@ -185,10 +192,10 @@ class EntityStore(Part, Generic[Entity]):
             value = getattr(entity, spec.name)
             if spec.name not in {"tenant", self.id_column, "updated_ms"} and value != spec.default and value != {}:
                 document[spec.name] = dict(value) if isinstance(value, Mapping) else value
-        return dump(document)
+        return self._seal(dump(document))
 
     def _load(self, row: Any) -> Entity:
-        document = {name: tuple(v) if isinstance(v, list) else v for name, v in load(row.document).items()}
+        document = {name: tuple(v) if isinstance(v, list) else v for name, v in load(self._open(row.document)).items()}
         key = {"tenant": row.tenant, self.id_column: getattr(row, self.id_column), "updated_ms": row.updated_ms}
         return self.kind(**(key | document))
 
@@ -211,6 +218,12 @@ class UserStore(EntityStore[User]):
     id_column = "user_id"
     kind = User
     tombstones = False
+
+    def _seal(self, document: str) -> str:
+        return self.database.cipher.seal(document)
+
+    def _open(self, stored: str) -> str:
+        return self.database.cipher.open(stored)
 
 
 def _chunks(ids: Iterable[str]) -> Iterable[list[str]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, func, select, text
 
+from cluster.cipher import FieldCipher
 from cluster.messages import Event
 from cluster.store.part import Part, dump, load, write
 from cluster.store.tables import events
@@ -64,8 +65,8 @@ def to_row(event: Event) -> EventRow:
     )
 
 
-def from_row(row: Sequence[Any]) -> Event:
-    """The event of a row as `COLUMNS` orders it."""
+def from_row(row: Sequence[Any], cipher: FieldCipher) -> Event:
+    """The event of a row as `COLUMNS` orders it, its context opened."""
     tenant, event_id, user_id, item_id, type_, value, timestamp_ms, session_id, recommendation_id, context = row
     return Event(
         event_id=event_id,
@@ -76,7 +77,7 @@ def from_row(row: Sequence[Any]) -> Event:
         value=value,
         session_id=session_id,
         recommendation_id=recommendation_id,
-        context=None if context is None else load(context),
+        context=None if context is None else load(cipher.open(context)),
         tenant=tenant,
     )
 
@@ -100,6 +101,9 @@ class EventStore(Part):
         """`append` for rows, with each row's number instead of True and 0 instead of False."""
         if not rows:
             return []
+        cipher = self.database.cipher
+        if cipher.is_on:
+            rows = [row if row[-1] is None else (*row[:-1], cipher.seal(row[-1])) for row in rows]
         with self.database.writing() as connection:
             if self.database.dialect == "sqlite":
                 return _append_sqlite(connection, rows)
@@ -110,6 +114,7 @@ class EventStore(Part):
         """The newest `limit` events of each of these users, oldest first; a user without events has an empty list."""
         found: dict[str, list[Event]] = {}
         columns = [events.c[name] for name in COLUMNS]
+        cipher = self.database.cipher
         with self.database.reading() as connection:
             for user_id in dict.fromkeys(user_ids):
                 newest = (
@@ -118,7 +123,7 @@ class EventStore(Part):
                     .order_by(events.c.seq.desc())
                     .limit(limit)
                 )
-                found[user_id] = [from_row(row) for row in connection.execute(newest)][::-1]
+                found[user_id] = [from_row(row, cipher) for row in connection.execute(newest)][::-1]
         return found
 
     def session_rows(self, users: Sequence[tuple[str, str]], limit: int) -> list[list[SessionRow]]:
@@ -139,7 +144,7 @@ class EventStore(Part):
         """Events of all tenants with a higher number, in order, at most `limit`. None is passed over, ever."""
         statement = select(events).where(events.c.seq > seq).order_by(events.c.seq).limit(limit)
         with self.database.reading() as connection:
-            return [(row[0], from_row(row[1:])) for row in connection.execute(statement)]
+            return [(row[0], from_row(row[1:], self.database.cipher)) for row in connection.execute(statement)]
 
     def tail_rows(self, seq: int, limit: int) -> list[TailRow]:
         """`since` with only what sessions need."""
@@ -173,7 +178,7 @@ class EventStore(Part):
             .limit(limit)
         )
         with self.database.reading() as connection:
-            return [(row[0], from_row(row[1:])) for row in connection.execute(statement)]
+            return [(row[0], from_row(row[1:], self.database.cipher)) for row in connection.execute(statement)]
 
     def arrow_batches(self, tenant: str, rows: int = 50_000) -> Iterator[pyarrow.RecordBatch]:
         """All events of a tenant, by number, as Arrow: the columns of the table but for `tenant`, context as JSON text.
@@ -197,7 +202,11 @@ class EventStore(Part):
             if not found:
                 return
             after = found[-1][0]
-            values = zip(*found, strict=True)
+            opened: list[tuple[Any, ...]] = [tuple(row) for row in found]
+            if self.database.cipher.is_on:
+                open_text = self.database.cipher.open
+                opened = [(*row[:-1], None if row[-1] is None else open_text(row[-1])) for row in opened]
+            values = zip(*opened, strict=True)
             arrays = [pyarrow.array(column, field.type) for column, field in zip(values, schema, strict=True)]
             yield pyarrow.record_batch(arrays, schema=schema)
 

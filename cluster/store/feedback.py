@@ -77,7 +77,9 @@ class FeedbackStore(Part):
     def add(self, batch: list[Feedback]) -> None:
         """Store feedback, in one transaction."""
         names = [column.name for column in feedback.columns if column.name != "seq"]
-        self._insert(feedback, [{name: getattr(entry, name) for name in names} for entry in batch])
+        seal = self.database.cipher.seal
+        rows = [{name: getattr(entry, name) for name in names} for entry in batch]
+        self._insert(feedback, [row | {"comment": row["comment"] and seal(row["comment"])} for row in rows])
 
     def log(self, batch: list[Recommendation]) -> None:
         """Record lists that were given; see `log_rows`."""
@@ -104,10 +106,12 @@ class FeedbackStore(Part):
 
     def scan(self, tenant: str, after_seq: int = 0, limit: int = 10_000) -> list[tuple[int, Feedback]]:
         """A page of the tenant's feedback in order; the last number is where the next page starts."""
-        return [
-            (row.seq, Feedback(**{name: getattr(row, name) for name in Feedback.__dataclass_fields__}))
-            for row in self._page(feedback, tenant, after_seq, limit)
-        ]
+        opened = self.database.cipher.open
+        found = []
+        for row in self._page(feedback, tenant, after_seq, limit):
+            fields = {name: getattr(row, name) for name in Feedback.__dataclass_fields__}
+            found.append((row.seq, Feedback(**fields | {"comment": row.comment and opened(row.comment)})))
+        return found
 
     def scan_log(self, tenant: str, after_seq: int = 0, limit: int = 10_000) -> list[tuple[int, Recommendation]]:
         """A page of the lists that were given, in order."""

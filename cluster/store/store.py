@@ -20,7 +20,9 @@ from cluster.store.feedback import FeedbackStore
 from cluster.store.operations import OperationStore
 from cluster.store.outcomes import Outcomes
 from cluster.store.part import Part
+from cluster.store.person import Person
 from cluster.store.registry import Registry
+from cluster.store.rekey import Rekey
 from cluster.store.retention import Retention
 
 
@@ -41,6 +43,8 @@ class Store:
         self.outcomes = Outcomes(database)
         self.api_keys = KeyStore(database)
         self.audit = AuditLog(database)
+        self.person = Person(database)
+        self.rekey = Rekey(database)
         parts: tuple[Part, ...] = (
             self.events,
             self.items,
@@ -52,6 +56,8 @@ class Store:
             self.outcomes,
             self.api_keys,
             self.audit,
+            self.person,
+            self.rekey,
         )
         self._parts = {part.name: part for part in parts}
 

@@ -71,11 +71,17 @@ async def audit(
     request: Request,
     services: ServicesDep,
     tenant: Tenant = None,
+    user_id: Annotated[str | None, Query(max_length=256, description="Only what was done to this person.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     before: Annotated[int | None, Query(ge=1, lt=2**63, description="`next_before` of the page before.")] = None,
 ) -> Response:
     """What was administered, the newest first: who, what, to what, and with which request."""
-    entries = await asyncio.to_thread(services.store.audit.page, _tenant(request, tenant), before, limit + 1)
+    whose = _tenant(request, tenant)
+    target = None
+    if user_id is not None:
+        owner = services.of(whose or services.tenant)
+        target = owner.person_mark(owner.identity.stored(owner.tenant, opaque_id(user_id, "user_id")))
+    entries = await asyncio.to_thread(services.store.audit.page, whose, before, limit + 1, target)
     following = entries[limit - 1].seq if len(entries) > limit else None
     shown = [_audit_record(entry) for entry in entries[:limit]]
     return json_response({"entries": shown, "next_before": following})

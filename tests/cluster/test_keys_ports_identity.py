@@ -64,9 +64,9 @@ def test_identity_is_the_id_itself_without_a_key() -> None:
 
 
 def test_identity_with_a_key_hides_the_id_and_separates_tenants() -> None:
-    identity = Identity("secret")
+    identity = Identity(["secret"])
     stored = identity.stored("a", "alice")
     assert stored == identity.stored("a", "alice")
     assert "alice" not in stored and len(stored) == 32
     assert stored != identity.stored("b", "alice")
-    assert stored != Identity("other").stored("a", "alice")
+    assert stored != Identity(["other"]).stored("a", "alice")

@@ -35,11 +35,15 @@ class LocalShard(Shard):
             await self.start()
 
 
+NO_WRITER = SimpleNamespace(options=lambda **_: None)
+
+
 @asynccontextmanager
-async def running_app(settings: Settings, shard: Shard) -> AsyncIterator[tuple[httpx.AsyncClient, Services]]:
+async def running_app(
+    settings: Settings, shard: Shard, writer: Any = NO_WRITER
+) -> AsyncIterator[tuple[httpx.AsyncClient, Services]]:
     """One ingress replica in front of a shard. Several may share one."""
-    no_writer = SimpleNamespace(options=lambda **_: None)
-    services = Services(settings, no_writer, None, SessionPool(settings, [shard]), [CacheShard(1 << 20)])
+    services = Services(settings, writer, None, SessionPool(settings, [shard]), [CacheShard(1 << 20)])
     await services.start()
     try:
         transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)

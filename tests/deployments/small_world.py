@@ -44,12 +44,14 @@ def make_model(version: str = "v1", items: list[Item] | None = None) -> Model:
     )
 
 
-def publish(store: Store, folder: Path, version: str = "v1", items: list[Item] | None = None) -> None:
+def publish(
+    store: Store, folder: Path, version: str = "v1", items: list[Item] | None = None, tenant: str = "default"
+) -> None:
     """Write a version, register it and make it live."""
-    url = str(folder / "graph" / version)
+    url = str(folder / tenant / "graph" / version)
     with BundleWriter("graph", {"version": version}) as writer:
         save_model(make_model(version, items), writer.folder)
         writer.publish(url)
-    before = store.registry.live("default", "graph")
-    store.registry.publish(Version("graph", version, url, 1))
-    store.registry.move("default", "graph", version, before.version if before else None)
+    before = store.registry.live(tenant, "graph")
+    store.registry.publish(Version("graph", version, url, 1, tenant=tenant))
+    store.registry.move(tenant, "graph", version, before.version if before else None)

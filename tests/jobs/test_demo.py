@@ -92,7 +92,7 @@ def test_pseudonyms(store: Store, tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path / "state", pseudonymise_key="k")  # type: ignore[arg-type]
     load_demo(store, settings)
     assert load_demo(store, settings)["already"] is True
-    known = Identity("k").stored("default", "196")
+    known = Identity(["k"]).stored("default", "196")
     assert store.events.of_users("default", [known, "196"], 1)["196"] == []
     assert len(store.events.of_users("default", [known], 1)[known]) == 1
 

@@ -183,7 +183,7 @@ def test_user_ids_are_pseudonymised_unless_they_are_already(tmp_path: Path) -> N
     users = tmp_path / "u.csv"
     users.write_text("user_id\nann\n")
     take(settings, ("events", path), ("users", users))
-    pseudonym = Identity("secret").stored("default", "ann")
+    pseudonym = Identity(["secret"]).stored("default", "ann")
     assert [event.user_id for event in stored(settings)] == [pseudonym]
     with Store.open(settings, readonly=True) as store:
         assert list(store.users.get("default", [pseudonym])) == [pseudonym]

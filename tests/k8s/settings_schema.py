@@ -24,6 +24,8 @@ CHART_DECIDES = {
         "database_url",
         "artifacts_url",
         "pseudonymise_key",
+        "pseudonymise_old_keys",
+        "encryption_keys",
         "secret_key",
         "old_secret_key",
         "ray",
