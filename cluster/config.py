@@ -121,7 +121,7 @@ class SessionsConfig(Section):
     """How long a list waits for the session; then it is made without it, marked `degraded`."""
     commit_retry_s: float = Field(default=8.0, ge=0)
     """How long a commit is tried again while the database cannot be reached (a restart, a failover)."""
-    full_retry_s: float = Field(default=6.0, ge=0)
+    full_retry_s: float = Field(default=8.0, ge=0)
     """How long commits are tried again when the disk becomes full; while it stays full, events are refused at once."""
     num_cpus: float = Field(default=0.1, ge=0)
     """CPU that one shard reserves in Ray."""

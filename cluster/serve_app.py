@@ -62,16 +62,17 @@ def resize(info: RunInfo, settings: Settings, shards: int) -> None:
         raise UnavailableError(f"Serve refused the change: {answer.status_code} {answer.text[:500]}")
 
 
-def undeploy(info: RunInfo, timeout_s: float) -> bool:
-    """Have Serve end all applications in order: no new requests, those in work are answered, what waits is written.
+def undeploy(info: RunInfo, settings: Settings, timeout_s: float) -> bool:
+    """Have Serve end the application in order: no new requests, those in work are answered, what waits is written.
+
+    The proxy goes on until the end (Serve's own shutdown would end it first, and cut off what is in work).
 
     Returns:
-        Whether all were gone in time.
+        Whether it was gone in time.
     """
     end = time.monotonic() + timeout_s
     with suppress(httpx.HTTPError), dashboard_client(info, timeout_s=timeout_s) as client:
-        with suppress(httpx.TimeoutException):  # the call comes back when all is done
-            client.delete(_API, timeout=timeout_s)
+        client.put(_API, json=serve_config(settings) | {"applications": []})
         while time.monotonic() < end:
             if not client.get(_API, timeout=2).json().get("applications"):
                 return True

@@ -89,6 +89,7 @@ async def write_task(services: Services, request: ContentRequest, deadline_s: fl
     Raises:
         NotFoundError: an item is not in the catalogue.
     """
+    end_s = time.monotonic() + deadline_s
     tenant = services.tenant
     ids = [request.item_id] if request.item_id is not None else list(request.item_ids or ())
     items = tuple(item_of(services, item_id) for item_id in ids)
@@ -98,7 +99,7 @@ async def write_task(services: Services, request: ContentRequest, deadline_s: fl
     reasons: tuple[Reason, ...] = ()
     if view.items:
         query = RankQuery(view, n=1, allowed=frozenset(ids[:1]), include_seen=True)
-        ranked = await services.recommender.rank(query, deadline_s)
+        ranked = await services.recommender.rank(query, end_s - time.monotonic())
         reasons = ranked.items[0].reasons if ranked.items else ()
     return WriteTask(
         kind=request.kind,
@@ -110,7 +111,7 @@ async def write_task(services: Services, request: ContentRequest, deadline_s: fl
         max_tokens=request.max_tokens,
         temperature=request.temperature,
         seed=request.seed,
-        deadline_s=deadline_s,
+        deadline_s=end_s - time.monotonic(),
         tenant=tenant,
         request_id=request_id,
     )

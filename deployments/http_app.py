@@ -60,6 +60,7 @@ def create_app(services: Services) -> ASGIApp:
         access=services.access,
         max_body_bytes=ingress.max_body_bytes,
         body_timeout_s=ingress.body_timeout_s,
+        timeout_s=ingress.timeout_s,
         hsts_s=ingress.hsts_s,
         max_concurrent=ingress.max_concurrent,
         metrics=services.metrics,

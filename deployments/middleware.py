@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster import tracing
-from cluster.errors import OverloadError
+from cluster.errors import DeadlineError, OverloadError
 from cluster.telemetry import REQUEST_ID, HttpMetrics
 from deployments.access import Access, is_open
 from deployments.problems import error_response
@@ -37,6 +37,9 @@ API_HEADERS = (
 )
 """What an answer of the API carries: it is data of one client, and nothing that a browser shows or runs."""
 
+OWN_DEADLINES = frozenset({"/v1/content", "/v1/chat/completions"})
+"""Routes that take a `timeout_ms`, or end by themselves in the time that there is."""
+
 HotRoute = Callable[[bytes, str, str], Awaitable[Response]]
 """A route as a function of the body, the request's id and the tenant. What it raises becomes the problem that it is
 anywhere."""
@@ -50,6 +53,7 @@ class Gate:
         access: who may do what, unless the path is open.
         max_body_bytes: a longer body is answered 413.
         body_timeout_s: a client that needs longer to send a body is answered 408.
+        timeout_s: an answer that has not begun by then is 503; routes of `OWN_DEADLINES` see to that themselves.
         hsts_s: `max-age` of Strict-Transport-Security for what came by HTTPS; 0 sends none.
         max_concurrent: requests in work in this process; more are answered 429.
         metrics: where requests are counted and timed.
@@ -65,6 +69,7 @@ class Gate:
         max_concurrent: int,
         metrics: HttpMetrics,
         body_timeout_s: float = 30.0,
+        timeout_s: float = 30.0,
         hsts_s: int = 0,
         hot: Mapping[tuple[str, str], HotRoute] | None = None,
     ) -> None:
@@ -72,6 +77,7 @@ class Gate:
         self._access = access
         self._max_body_bytes = max_body_bytes
         self._body_timeout_s = body_timeout_s
+        self._timeout_s = timeout_s
         self._hsts = ((b"strict-transport-security", f"max-age={hsts_s}".encode()),) if hsts_s else ()
         self._max_concurrent = max_concurrent
         self._metrics = metrics
@@ -96,11 +102,14 @@ class Gate:
             others = [pair for pair in scope["headers"] if pair[0] != b"content-type"]
             scope["headers"] = [*others, (b"content-type", b"application/json")]
         status = 0
+        timer: asyncio.Timeout | None = None
 
         async def send_marked(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if timer is not None and not timer.expired():
+                    timer.reschedule(None)
                 safe = API_HEADERS if scope["path"].startswith("/v1/") else SAFE_HEADERS
                 added = [*message["headers"], (b"x-request-id", request_id), *safe]
                 if "extra_headers" in scope:
@@ -122,7 +131,9 @@ class Gate:
                 if length.isdigit() and int(length) > self._max_body_bytes:
                     raise BodyTooLargeError(self._max_body_bytes)
                 if hot is None:
-                    await self._app(scope, bounded, send_marked)
+                    own = scope["path"] in OWN_DEADLINES
+                    async with asyncio.timeout(None if own else self._timeout_s) as timer:
+                        await self._app(scope, bounded, send_marked)
                 else:
                     response = await hot(await _whole(bounded), scope["request_id"], scope["principal"].tenant)
                     await response(scope, receive, send_marked)
@@ -132,7 +143,9 @@ class Gate:
             except Exception as error:
                 if status != 0:
                     raise  # the response has begun: only the connection can be broken off
-                refused = error_response(scope["path"], error, scope["request_id"])
+                is_late = timer is not None and timer.expired()
+                late = DeadlineError(f"there was no answer within {self._timeout_s:g} s")
+                refused = error_response(scope["path"], late if is_late else error, scope["request_id"])
                 await refused(scope, receive, send_marked)
         finally:
             self._in_work -= 1

@@ -82,7 +82,7 @@ def serve(
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if head.info is not None and head.alive():
-            undeploy(head.info, _DRAIN_S)
+            undeploy(head.info, settings, _DRAIN_S)
         head.stop()
     console.print("stopped")
 

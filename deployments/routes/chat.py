@@ -97,9 +97,10 @@ async def _tasks(body: ChatRequest, services: Services, request_id: str) -> tupl
     stops = [body.stop] if isinstance(body.stop, str) else list(body.stop or ())
     if len(stops) > _MAX_STOPS or any(not stop or len(stop) > 256 for stop in stops):
         raise InputError(f"takes up to {_MAX_STOPS} strings of 1 to 256 characters", "stop")
+    end_s = time.monotonic() + settings.ingress.timeout_s
     view = await view_of(services, body.user, None, settings.sessions.timeout_s)
     wish = await asyncio.to_thread(services.retriever.wish, messages, view.seen)
-    ranked = await services.recommender.rank(services.retriever.query(wish, view), settings.ingress.timeout_s)
+    ranked = await services.recommender.rank(services.retriever.query(wish, view), end_s - time.monotonic())
     ranked = replace(ranked, items=honest(ranked.items, wish, view))
     found = (services.catalogue.get(services.tenant, entry.item_id) for entry in ranked.items)
     items = tuple(item for item in found if item is not None)
@@ -116,7 +117,7 @@ async def _tasks(body: ChatRequest, services: Services, request_id: str) -> tupl
             seed=seed + copy if seed is not None else None,
             stop=tuple(stops),
             messages=messages if wish.kind == "chat" else (),
-            deadline_s=settings.ingress.timeout_s,
+            deadline_s=end_s - time.monotonic(),
             tenant=services.tenant,
             request_id=request_id,
         )

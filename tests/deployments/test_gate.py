@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, SecretStr
+from starlette.responses import StreamingResponse
 
 from cluster.api_keys import KeyTable
 from cluster.config import Settings
@@ -21,6 +24,7 @@ from deployments.middleware import Gate
 from deployments.page_session import PageSessions
 
 KEY = "test-key-0123456789"
+TIMEOUT_S = 0.2
 
 
 class Recorded:
@@ -70,6 +74,25 @@ async def client(recorded: Recorded, tmp_path: Path) -> AsyncIterator[httpx.Asyn
             "bug": ValueError("secret internals"),
         }[kind]
 
+    @app.get("/v1/slow")
+    async def slow() -> str:
+        await asyncio.sleep(5)
+        return "late"
+
+    @app.get("/v1/content")
+    async def own_deadline() -> str:
+        await asyncio.sleep(2 * TIMEOUT_S)
+        return "in its own time"
+
+    @app.get("/v1/streamed")
+    async def streamed() -> StreamingResponse:
+        async def chunks() -> AsyncIterator[str]:
+            yield "begun"
+            await asyncio.sleep(2 * TIMEOUT_S)
+            yield " and ended"
+
+        return StreamingResponse(chunks())
+
     @app.get("/v1/models")
     async def models() -> None:
         raise NotFoundError("no such model")
@@ -78,11 +101,23 @@ async def client(recorded: Recorded, tmp_path: Path) -> AsyncIterator[httpx.Asyn
     async def live() -> str:
         return "live"
 
-    app.add_middleware(Gate, access=access_of(tmp_path), max_body_bytes=2000, max_concurrent=4, metrics=recorded)
+    app.add_middleware(
+        Gate, access=access_of(tmp_path), max_body_bytes=2000, max_concurrent=4, metrics=recorded, timeout_s=TIMEOUT_S
+    )
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     headers = {"Authorization": f"Bearer {KEY}"}
     async with httpx.AsyncClient(transport=transport, base_url="http://app", headers=headers) as http:
         yield http
+
+
+async def test_every_route_has_a_deadline(client: httpx.AsyncClient, recorded: Recorded) -> None:
+    began = time.monotonic()
+    answer = await client.get("/v1/slow")
+    assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
+    assert TIMEOUT_S <= time.monotonic() - began < TIMEOUT_S + 1
+    assert recorded.rows[-1][2] == 503
+    assert (await client.get("/v1/content")).json() == "in its own time"
+    assert (await client.get("/v1/streamed")).text == "begun and ended", "what has begun is not cut off"
 
 
 @pytest.mark.parametrize(
