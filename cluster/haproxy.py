@@ -24,7 +24,7 @@ from cluster.errors import TailorbirdError
 SCRIPT = Path(__file__).with_suffix(".sh")
 DETAIL = "no part of the application answered in time"
 RETRY_AFTER_S = 1
-GRACE_MS = 250
+GRACE_MS = 100
 """The application answers first, and says more."""
 TEXT_GRACE_MS = 2_000
 LISTS, TEXTS, EVENTS = "/v1/recommendations", "/v1/content", "/v1/events"
