@@ -41,7 +41,7 @@ GOOD = frozenset({"event 202", "list 200", "list 200 degraded"})
 class Answer:
     """One request: when it was due (monotonic seconds), how long after that it was answered, and with what.
 
-    `served_s` counts from when it was sent, which on a crowded machine may be later: what the server had, for deadlines.
+    `served_s` counts from when it was sent, which on a crowded machine may be later: what the server had.
     """
 
     due_s: float
