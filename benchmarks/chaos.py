@@ -154,7 +154,7 @@ def disk(seconds: float, rate: float | None) -> Line:
         blows.small_disk(Path(folder), 96) as mounted,
         prepared_copy(mounted / "state") as copy,
     ):
-        return under_load(copy, lambda _: blows.fill_disk(copy, mounted, 5.0), seconds, rate)
+        return under_load(copy, lambda _: blows.fill_disk(mounted, 5.0), seconds, rate)
 
 
 def node(seconds: float, rate: float | None) -> Line:

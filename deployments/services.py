@@ -17,6 +17,7 @@ from cluster.config import Settings
 from cluster.identity import Identity
 from cluster.key_ring import KeyRing
 from cluster.keys import copy_secrets
+from cluster.memory import trim_for_ever
 from cluster.oidc import TokenVerifier
 from cluster.sessions import SessionPool
 from cluster.store import Store
@@ -84,6 +85,7 @@ class Services:
         self.log: RecommendationLog
         self.operations: Operations
         self.housekeeper: Housekeeper
+        self._trimming: asyncio.Task[None]
         self.ready = False
         self._of_tenants: OrderedDict[str, Services] = OrderedDict()
 
@@ -129,11 +131,13 @@ class Services:
         await self.operations.start()
         self.housekeeper = Housekeeper(settings, self.pool.write)
         self.housekeeper.start()
+        self._trimming = asyncio.create_task(trim_for_ever(), name="trim")
         self.ready = True
 
     async def stop(self) -> None:
         """End what `start` began."""
         self.ready = False
+        self._trimming.cancel()
         await self.housekeeper.stop()
         await self.operations.stop()
         await self.log.stop()

@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 from cluster.config import Settings
+from cluster.memory import trim_for_ever
 from cluster.sessions.memory import PackedView
 from cluster.sessions.meter import ShardMeter
 from cluster.sessions.names import NAMESPACE, is_shard, shard_name
@@ -28,6 +29,7 @@ class SessionShard:
         configure_tracing(settings.tracing, "session-shard")
         self._shard = Shard(settings)
         self._started: asyncio.Task[None] | None = None
+        self._trimming: asyncio.Task[None] | None = None
         self._metering: asyncio.Task[None] | None = None
 
     async def ready(self) -> int:
@@ -58,6 +60,7 @@ class SessionShard:
         # In the first call and not in the constructor, which has no event loop; a failed start is tried again.
         if self._started is None or (self._started.done() and self._started.exception() is not None):
             self._started = asyncio.create_task(self._shard.start())
+            self._trimming = self._trimming or asyncio.create_task(trim_for_ever(), name="trim")
         if self._metering is None:
             meter = ShardMeter(self._index)
             self._metering = asyncio.create_task(meter.record_for_ever(self._shard.stats), name="meter")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
@@ -14,17 +15,15 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 SECONDS = 15.0
 RATE = 100.0
 SOAK_S = 120.0
-MAX_FAILED_SHARE = {
-    "disk": 0.25,  # no event can be stored: one request in five is one, for half of the window and what it needs to end
-    "everything": 1.0,  # nobody is there to answer
-}
+MAX_FAILED_SHARE = 0.01
 
 
-def check(line: dict[str, Any], max_failed_share: float) -> None:
+def check(line: dict[str, Any]) -> None:
     """What every scenario promises."""
+    print(json.dumps(line))
     assert line["missing"] == 0 and line["duplicates"] == 0, line
     assert line["acknowledged"] > 100, line
-    assert line["window"]["failed_share"] <= max_failed_share, line
+    assert line["late"] == 0, line
     assert not any("broken" in code for code in line["codes"]), line
 
 
@@ -33,19 +32,20 @@ def test_scenario(name: str) -> None:
     if name == "disk" and os.geteuid() != 0:
         pytest.skip("a file system of its own can only be mounted by root")
     line = SCENARIOS[name](SECONDS, RATE)
-    check(line, MAX_FAILED_SHARE.get(name, 0.01))
-    if name == "disk":
-        assert not any(
-            code.startswith("list") for code in line["codes"] if code not in {"list 200", "list 200 degraded"}
-        )
-        assert set(line["probe"]) == {"503 retry-after 1"}
+    check(line)
+    if name != "everything":  # when nobody is there, nobody answers
+        assert line["window"]["failed_share"] <= MAX_FAILED_SHARE, line
     if name == "writer":
+        assert line["texts_begun"] > 0 and line["streams"].get("error", 0) <= line["texts_begun"], line
         assert all(end.startswith(("done", "error")) for end in line["streams"]), line["streams"]
     if name == "resize":
-        assert line["sizes"] == [7, 4]
+        assert line["sizes"] == [7, 4] and line["sessions_changed"] == 0, line["sessions"]
+    if name == "redeploy":
+        assert line["not_replaced"] == 0, line
 
 
 def test_soak() -> None:
     line = soak(SOAK_S, RATE)
-    check(line, 0.0)
+    check(line)
     assert line["failed"] == 0
+    assert set(line["memory"]) > {"Ingress", "SessionShard", "gcs_server"}
