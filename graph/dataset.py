@@ -79,13 +79,22 @@ class Interactions:
     def from_batches(
         cls, batches: Iterable[pa.RecordBatch], weights: EventWeights, catalogue: Sequence[str] = ()
     ) -> Interactions:
-        """From Arrow record batches with the columns user_id, item_id, type, value and timestamp_ms."""
+        """From Arrow record batches with the columns user_id, item_id, type, value and timestamp_ms.
+
+        Ids and types may be dictionary-encoded, which takes a fraction of the memory.
+        """
+        word = pa.dictionary(pa.int32(), pa.string())
         schema = pa.schema(
-            [("user_id", pa.string()), ("item_id", pa.string()), ("type", pa.string()), ("value", pa.float64()),
-             ("timestamp_ms", pa.int64())]
-        )  # fmt: skip
+            [
+                ("user_id", word),
+                ("item_id", word),
+                ("type", word),
+                ("value", pa.float64()),
+                ("timestamp_ms", pa.int64()),
+            ]
+        )
         parts = [batch.select(schema.names).cast(schema) for batch in batches]
-        table = pa.Table.from_batches(parts, schema=schema)
+        table = pa.Table.from_batches(parts, schema=schema).unify_dictionaries()
         return cls.from_columns(
             table["user_id"], table["item_id"], weights, table["type"], table["value"], table["timestamp_ms"], catalogue
         )
@@ -176,6 +185,8 @@ def _intern(column: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     array = column if isinstance(column, pa.Array | pa.ChunkedArray) else pa.array(list(column), pa.string())
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
+    if pa.types.is_dictionary(array.type):
+        return np.asarray(array.indices, dtype=np.int32), tuple(array.dictionary.to_pylist())
     coded = pc.cast(array, pa.string()).dictionary_encode()
     if isinstance(coded, pa.ChunkedArray):
         coded = coded.combine_chunks()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import os
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -86,47 +83,3 @@ class TextEncoder:
             if report:
                 report(min(start + batch, len(texts)) / len(texts))
         return out
-
-
-class TextVectorCache:
-    """Vectors of texts on disk, so that only new and changed texts are embedded again. Keyed by the text's digest."""
-
-    def __init__(self, path: Path, encoder: str, vectors: dict[str, np.ndarray]) -> None:
-        self._path = path
-        self._encoder = encoder
-        self._vectors = vectors
-
-    @classmethod
-    def open(cls, path: Path, encoder: str) -> TextVectorCache:
-        """Read the file, or begin an empty cache if it is missing, broken or of another encoder."""
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                if str(stored["encoder"]) == encoder:
-                    return cls(path, encoder, dict(zip(stored["keys"].tolist(), stored["vectors"], strict=True)))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-            pass
-        return cls(path, encoder, {})
-
-    def __contains__(self, text: str) -> bool:
-        return _digest(text) in self._vectors
-
-    def __getitem__(self, text: str) -> np.ndarray:
-        key = _digest(text)
-        return self._vectors[key]
-
-    def put(self, texts: Sequence[str], vectors: np.ndarray) -> None:
-        """Add vectors (n, d) of the texts."""
-        self._vectors |= dict(zip((_digest(text) for text in texts), vectors, strict=True))
-
-    def save(self) -> None:
-        """Write the file anew, whole or not at all."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        part = self._path.with_name(f"{self._path.stem}.{os.getpid()}.part.npz")
-        keys = list(self._vectors)
-        vectors = np.stack([self._vectors[key] for key in keys]) if keys else np.zeros((0, 1), dtype=np.float32)
-        np.savez(part, encoder=np.array(self._encoder), keys=np.array(keys), vectors=vectors)
-        part.replace(self._path)
-
-
-def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

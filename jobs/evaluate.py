@@ -24,12 +24,13 @@ from graph.evaluation import views_of
 from graph.fit import Content
 from graph.weights import EventWeights
 from jobs.common import ConfigOption, progress, run, say, settings_of, stage
+from jobs.embedding import text_vectors
 from jobs.evaluation_data import dataset_of
 from jobs.evaluation_judged import files_split, write_run
 from jobs.evaluation_page import write_page
 from jobs.evaluation_report import Answers, View, assemble, show
 from jobs.evaluation_run import CURVE, OURS, Evaluation, at_diversity
-from jobs.model import graph_config_of, text_vectors, weights_of
+from jobs.model import graph_config_of, weights_of
 from jobs.peers.registry import PEERS, QUICK, peers_named
 
 

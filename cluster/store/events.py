@@ -180,23 +180,38 @@ class EventStore(Part):
         with self.database.reading() as connection:
             return [(row[0], from_row(row[1:], self.database.cipher)) for row in connection.execute(statement)]
 
-    def arrow_batches(self, tenant: str, rows: int = 50_000) -> Iterator[pyarrow.RecordBatch]:
+    def arrow_batches(
+        self,
+        tenant: str,
+        rows: int = 50_000,
+        after: int = 0,
+        until: int | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Iterator[pyarrow.RecordBatch]:
         """All events of a tenant, by number, as Arrow: the columns of the table but for `tenant`, context as JSON text.
 
         Each batch is a statement of its own, so a long export holds up nobody, and sees rows stored meanwhile.
+
+        Args:
+            after: only numbers above this.
+            until: only numbers up to this.
+            columns: only these, and `seq`.
         """
         import pyarrow
 
         schema = arrow_schema()
-        columns = [events.c[name] for name in schema.names]
-        after = 0
+        if columns is not None:
+            schema = pyarrow.schema([field for field in schema if field.name in {"seq", *columns}])
+        chosen = [events.c[name] for name in schema.names]
         while True:
             statement = (
-                select(*columns)
+                select(*chosen)
                 .where(events.c.tenant == tenant, events.c.seq > after)
                 .order_by(events.c.seq)
                 .limit(rows)
             )
+            if until is not None:
+                statement = statement.where(events.c.seq <= until)
             with self.database.reading() as connection:
                 found = connection.execute(statement).fetchall()
             if not found:

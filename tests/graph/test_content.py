@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from cluster.errors import ConfigError
 from cluster.messages import Item
 from graph.content import fit_content_map, hashed_features, reduce_text
-from graph.text import TextEncoder, TextVectorCache, describe, find_encoder
+from graph.text import TextEncoder, describe, find_encoder
 
 
 def test_features_tell_items_apart_and_bring_like_ones_together() -> None:
@@ -46,19 +44,6 @@ def test_reduced_text_keeps_neighbours_and_missing_rows() -> None:
     found = reduce_text(text, 20)
     assert found.shape == (50, 20) and not found[7].any()
     assert np.linalg.norm(found[0]) == pytest.approx(1.0, abs=1e-5)
-
-
-def test_the_cache_embeds_only_what_is_new(tmp_path: Path) -> None:
-    path = tmp_path / "sub" / "vectors.npz"
-    cache = TextVectorCache.open(path, "one")
-    cache.put(["a", "é"], np.array([[1.0, 2.0], [3.0, 4.0]], dtype=np.float32))
-    cache.save()
-    again = TextVectorCache.open(path, "one")
-    assert "a" in again and "b" not in again
-    assert again["é"].tolist() == [3.0, 4.0]
-    assert "a" not in TextVectorCache.open(path, "another encoder")
-    path.write_bytes(b"broken")
-    assert "a" not in TextVectorCache.open(path, "one")
 
 
 def test_the_encoder_is_found_and_not_imported() -> None:

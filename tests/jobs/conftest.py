@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,10 @@ def store(settings: Settings) -> Iterator[Store]:
 def run_job(tmp_path: Path) -> RunJob:
     """Run `python -m jobs.NAME ARGS` in `tmp_path`; the last line of standard output is its result."""
 
-    def run(module: str, *args: object) -> Ran:
+    def run(module: str, *args: object, env: Mapping[str, str] | None = None) -> Ran:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TAILORBIRD_")}
         environment |= {"TAILORBIRD_STATE_DIR": str(tmp_path / "state"), "PYTHONPATH": str(ROOT)}
+        environment |= env or {}
         done = subprocess.run(
             [sys.executable, "-m", module, *map(str, args)],
             cwd=tmp_path,

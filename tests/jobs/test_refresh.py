@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -13,8 +18,8 @@ from cluster.config import Settings
 from cluster.messages import Event, Item, RankQuery, SessionView
 from cluster.store import Store
 from graph.ranking import Ranker
-from jobs.refresh import judge
-from tests.jobs.conftest import RunJob
+from jobs.training import judge
+from tests.jobs.conftest import ROOT, RunJob
 
 SMALL = """graph:
   encoder: {dim: 8, epochs: 10, threads: 1}
@@ -79,3 +84,92 @@ def test_the_gate() -> None:
     assert "live" in judge(good, {"ndcg@10": 0.33}, 0.05)
     assert "popularity" in judge(good | {"ndcg@10": 0.1}, None, 0.05)
     assert judge(good | {"ndcg@10": 0.1, "sessions": 5.0}, None, 0.05) == ""
+
+
+def test_the_gate_of_an_incremental_version() -> None:
+    """It is compared on new events, whatever the figures of its base are."""
+    base = {"ndcg@10": 0.3, "newest_ndcg@10": 0.2, "newest_live_ndcg@10": 0.2, "newest_sessions": 80.0}
+    assert judge(base, {"ndcg@10": 0.9}, 0.05) == ""
+    assert "new events" in judge(base | {"newest_ndcg@10": 0.1}, None, 0.05)
+    assert judge(base | {"newest_ndcg@10": 0.1, "newest_sessions": 5.0}, None, 0.05) == ""
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+def test_a_version_grows_out_of_the_one_before(run_job: RunJob, settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_text(SMALL)
+    fill(settings)
+    first = run_job("jobs.refresh", "--config", "settings.yaml", "--incremental")
+    assert first.code == 0 and not first.result["incremental"], first.stderr
+    assert "no version is live yet" in first.stderr
+    with Store.open(settings) as store:  # people go on, a new person comes, and so does a new item
+        store.items.put([Item("new", title="New", categories=("A",))])
+        store.events.append(
+            [
+                Event(f"later-{user}-{item}", f"u{user}", item, "like", 2_000_000 + user)
+                for user in range(0, 62, 2)
+                for item in ("new", f"i{user % 20}", f"i{(user + 7) % 20}")
+            ]
+        )
+    second = run_job("jobs.refresh", "--config", "settings.yaml", "--incremental", "--force")
+    assert second.code == 0 and second.result["incremental"], second.stderr
+    assert second.result["users"] == 61 and second.result["items"] == 43
+    metrics = second.result["metrics"]
+    assert metrics["ndcg@10"] == first.result["metrics"]["ndcg@10"], "its base's, for the next full refresh"
+    assert metrics["newest_sessions"] > 10 and 0 < metrics["newest_live_ndcg@10"] < 1
+    with Store.open(settings, readonly=True) as store:
+        live = store.registry.live("default", "graph")
+        assert live is not None and live.version == second.result["version"]
+    ranker = Ranker.load(open_bundle(live.url, tmp_path / "cache", kind="graph"))
+    assert "new" in ranker.items and len(ranker.rank([RankQuery(SessionView(None))])[0].items) == 10
+
+    changed = run_job(
+        "jobs.refresh", "--incremental", "--config", "settings.yaml", env={"TAILORBIRD_GRAPH": '{"seed": 3}'}
+    )
+    assert "settings of the section graph have changed" in changed.stderr
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "line", ["reading events ...", "training ...", "training: train", "training: publish", "moving the"]
+)
+def test_a_refresh_that_is_killed_leaves_serving_as_it_was(
+    line: str, run_job: RunJob, settings: Settings, tmp_path: Path
+) -> None:
+    """SIGKILL as soon as the line appears; the version that is live stays whole, and the next run makes a new one."""
+    (tmp_path / "settings.yaml").write_text(SMALL)
+    fill(settings)
+    first = run_job("jobs.refresh", "--config", "settings.yaml")
+    assert first.code == 0, first.stderr
+    command = [sys.executable, "-m", "jobs.refresh", "--config", "settings.yaml", "--force"]
+    environment = os.environ | {"TAILORBIRD_STATE_DIR": str(settings.state_dir), "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as job:
+        assert job.stderr is not None
+        family: list[psutil.Process] = []
+        seen = False
+        for said in job.stderr:
+            if said.startswith(line):
+                family = psutil.Process(job.pid).children(recursive=True)
+                job.kill()
+                seen = True
+                break
+        job.stderr.read()
+    assert seen and job.returncode == -signal.SIGKILL
+    _, left = psutil.wait_procs(family, timeout=60)
+    # What holds memory and ports ends with the job; Ray's two small agents of the node may outlive it.
+    names = {process.name() for process in left if process.is_running()}
+    for process in left:
+        process.kill()
+    assert names <= {"ray::RuntimeEnvAgent", "ray::DashboardAgent"}, names
+
+    with Store.open(settings, readonly=True) as store:
+        live = store.registry.live("default", "graph")
+        assert live is not None
+        for version in store.registry.versions("default", "graph"):  # what the registry names can always be loaded
+            Ranker.load(open_bundle(version.url, tmp_path / "cache", kind="graph")).smoke()
+    assert live.version == first.result["version"] or line == "moving the"
+    again = run_job("jobs.refresh", "--config", "settings.yaml", "--force")
+    assert again.code == 0, again.stderr
+    with Store.open(settings, readonly=True) as store:
+        assert store.registry.live("default", "graph").version == again.result["version"]  # type: ignore[union-attr]
