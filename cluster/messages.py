@@ -34,7 +34,9 @@ class Event:
 class SessionView:
     """What is known of a person at this moment: parallel tuples, oldest event first, bounded by the settings.
 
-    `seen` holds the items that the person has met in any way that counts as consumption (not mere impressions).
+    `timestamps_ms` are all 0 where it is not known when things happened; lists then go by taste alone and not by what
+    comes next. `seen` holds the items that the person has met in any way that counts as consumption (not mere
+    impressions).
     `user_id` is None for an anonymous session that travels in the request. `degraded` is true when the session pool did
     not answer in time and the view is therefore empty.
     """

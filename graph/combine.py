@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from graph.kernels import Kernel, Sessions
-from graph.model import Bias, Gate, context
+from graph.model import Bias, Gate
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +39,7 @@ def features(
 def learn_gates(
     names: Sequence[str],
     values: np.ndarray,
-    lengths: np.ndarray,
+    seen: np.ndarray,
     truth: np.ndarray,
     excluded: np.ndarray,
     steps: int,
@@ -53,7 +53,7 @@ def learn_gates(
     put in order, weighted by what swapping them does to nDCG (LambdaLoss, Wang et al., 2018).
 
     Args:
-        names: of the sources, (S,). values: their scores (S, Q, C). lengths: events per session (Q,).
+        names: of the sources, (S,). values: their scores (S, Q, C). seen: what `context` says of the sessions (Q, 2).
         truth: booleans (Q, C), the held-out items. excluded: booleans (Q, C), items that are no candidates.
         alike: (S,); sources with equal entries keep the same proportion in every session, so that they can be fused.
     """
@@ -61,13 +61,14 @@ def learn_gates(
 
     torch.manual_seed(seed)
     spread = np.maximum(values.std(axis=2).mean(axis=1), 1e-9)
-    x = torch.from_numpy(context(lengths).astype(np.float32))
+    x, timeless = torch.from_numpy(seen.astype(np.float32)).T
     basis = torch.stack([torch.ones_like(x), x, x * x])
+    basis = torch.cat([basis, basis * timeless])
     scaled = torch.from_numpy((values / spread[:, None, None]).astype(np.float32))
     wanted = torch.from_numpy((truth & ~excluded).astype(np.float32))
     wanted = wanted / wanted.sum(dim=1, keepdim=True).clamp(min=1).sqrt()
     out = torch.from_numpy(excluded)
-    parameters = torch.zeros(len(names), 3)
+    parameters = torch.zeros(len(names), len(basis))
     parameters[:, 0] = -1.0
     groups: list[Hashable] = list(names if alike is None else alike)
     leader = torch.tensor([groups.index(group) for group in groups])
@@ -114,10 +115,9 @@ def contenders(values: np.ndarray, excluded: np.ndarray, per_source: int, count:
     return np.asarray(np.argpartition(-votes, count - 1, axis=1)[:, :count])
 
 
-def weighted(gates: Mapping[str, Gate], names: Sequence[str], values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def weighted(gates: Mapping[str, Gate], names: Sequence[str], values: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """(Q, C): the sources' scores (S, Q, C) added up under the gates."""
-    x = context(lengths)
-    weights = np.stack([gates[name](x) for name in names]).astype(np.float32)
+    weights = np.stack([gates[name](seen) for name in names]).astype(np.float32)
     return np.asarray(np.einsum("sq,sqc->qc", weights, values))
 
 

@@ -145,7 +145,8 @@ class CombineConfig(Group):
     """How the sources are weighed against each other, learnt on a held-out part of the training data."""
 
     random_share: float = Field(default=0.3, ge=0.0, le=1.0)
-    """Share of the users whose held-out events are drawn at random; the others' are their last ones."""
+    """Share of the users whose held-out events are drawn at random; the others' are their last ones. The former teach
+    the weights for sessions without times, the latter those for sessions with times."""
     cold_share: float = Field(default=0.2, ge=0.0, lt=1.0)
     """Share of the users who are left out whole and met with their first events only."""
     held_out: float = Field(default=0.2, gt=0.0, lt=1.0)

@@ -22,7 +22,7 @@ from graph.factors import fold_in_kernel
 from graph.itemitem import item_item_kernels
 from graph.kernels import Kernel
 from graph.metrics import ndcg, per_query, top
-from graph.model import Bias, Carry, Gate, Model
+from graph.model import Bias, Carry, Gate, Model, context
 from graph.order import order_kernels
 from graph.reporting import Report, silent
 from graph.splits import Split, learning_split, newest_split
@@ -91,7 +91,6 @@ def fit(
     config: GraphConfig,
     report: Report | None = None,
     meta: Mapping[str, Any] | None = None,
-    random_share: float | None = None,
     warm: Warm | None = None,
 ) -> Model:
     """Train everything on `data` and give the model.
@@ -99,16 +98,13 @@ def fit(
     Args:
         warm: go on from this state: the encoder begins with its parameters, the gates are its gates, and what is held
             out for the figures are events newer than all that it has seen.
-        random_share: of the held-out users, the share who miss random events instead of their last ones. Default: the
-            configuration's. An evaluation whose test events are drawn at random asks for 1, since the tuning part
-            has to be divided as the whole is, for every model.
+        report: told how far it is. meta: kept in the model as it is.
     """
     tell = report or silent
     combine = config.combine
-    share = combine.random_share if random_share is None else random_share
     if warm is None:
         few = combine.max_queries if data.shape[0] > MANY_USERS * combine.max_queries else None
-        split = learning_split(data, combine.held_out, share, combine.cold_share, config.seed, few)
+        split = learning_split(data, combine.held_out, combine.random_share, combine.cold_share, config.seed, few)
     else:
         split = newest_split(data, warm.until_ms, combine.held_out, combine.max_queries, config.seed)
     if len(split.users) > combine.max_queries:
@@ -250,6 +246,7 @@ def weigh(
     returned are learnt on all of them. Known gates are measured on all sessions.
     """
     sessions, seen = split.sessions(), split.seen()
+    seen_of = context(sessions)
     names = [kernel.name for kernel in sources.kernels] + [bias.name for bias in sources.biases]
     items, combine = split.truth.shape[1], config.combine
     candidates: np.ndarray | None = None
@@ -272,14 +269,14 @@ def weigh(
 
     def learn(rows: np.ndarray) -> dict[str, Gate]:
         return learn_gates(
-            names, of_head[:, rows], sessions.lengths[rows], truth_of_head[rows], out_of_head[rows], combine.steps,
+            names, of_head[:, rows], seen_of[rows], truth_of_head[rows], out_of_head[rows], combine.steps,
             config.seed, alike=alike,
         )  # fmt: skip
 
     half = np.random.default_rng(config.seed).random(len(sessions)) < (0.5 if known is None else 1.0)
     figures: dict[str, float] = {}
     if half.any() and (known is not None or not half.all()):
-        scores = weighted(known or learn(~half), names, values[:, half], sessions.lengths[half])
+        scores = weighted(known or learn(~half), names, values[:, half], seen_of[half])
         places = sp.csr_matrix(truth[half] & ~excluded[half], dtype=np.float32)
         hidden = sp.csr_matrix(excluded[half], dtype=np.float32)
         popular = sources.popularity[candidates[half]] if candidates is not None else sources.popularity

@@ -23,12 +23,14 @@ FORGOTTEN = 0.01
 class Sessions:
     """Q sessions in one: the events of session q are rows `offsets[q]` to `offsets[q + 1]`, oldest first.
 
-    `item` (P,) are numbers of items, each at most once in a session; `strength` (P,) is signed and not zero.
+    `item` (P,) are numbers of items, each at most once in a session; `strength` (P,) is signed and not zero. `times`
+    (Q,) is 0 for a session of which it is not known when it was, so that what comes next has no meaning for it, else 1.
     """
 
     offsets: np.ndarray
     item: np.ndarray
     strength: np.ndarray
+    times: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -37,6 +39,11 @@ class Sessions:
     def lengths(self) -> np.ndarray:
         """(Q,) events per session."""
         return np.diff(self.offsets)
+
+    @cached_property
+    def timeless(self) -> np.ndarray:
+        """(Q,) float: see above."""
+        return np.zeros(len(self)) if self.times is None else 1.0 - self.times
 
     @cached_property
     def query(self) -> np.ndarray:
@@ -49,13 +56,13 @@ class Sessions:
         return self.offsets[1:][self.query] - 1 - np.arange(len(self.item))
 
     @classmethod
-    def join(cls, parts: list[tuple[np.ndarray, np.ndarray]]) -> Sessions:
-        """From (items, strengths) of each session."""
+    def join(cls, parts: list[tuple[np.ndarray, np.ndarray]], times: np.ndarray | None = None) -> Sessions:
+        """From (items, strengths) of each session; `times` (Q,) as above, None where all have times."""
         offsets = np.concatenate(([0], np.cumsum([len(items) for items, _ in parts]))).astype(np.int64)
         if not parts:
-            return cls(offsets, np.empty(0, np.int64), np.empty(0, np.float32))
+            return cls(offsets, np.empty(0, np.int64), np.empty(0, np.float32), times)
         item = np.concatenate([items for items, _ in parts]).astype(np.int64)
-        return cls(offsets, item, np.concatenate([strength for _, strength in parts]).astype(np.float32))
+        return cls(offsets, item, np.concatenate([strength for _, strength in parts]).astype(np.float32), times)
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,19 +30,33 @@ class Bias:
 
 @dataclass(frozen=True)
 class Gate:
-    """The weight of one source, by how much of a person is known: exp(level + slope * x + bend * x^2)."""
+    """The weight of one source: exp(level + slope * x + bend * x^2), by how much of a person is known.
+
+    For a session without times `still`, `still_slope` and `still_bend` are added to the three.
+    """
 
     level: float = 0.0
     slope: float = 0.0
     bend: float = 0.0
+    still: float = 0.0
+    still_slope: float = 0.0
+    still_bend: float = 0.0
 
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        return np.exp(np.clip(self.level + self.slope * x + self.bend * x * x, -30.0, 30.0))
+    def __call__(self, seen: np.ndarray) -> np.ndarray:
+        """(Q,) weights for sessions of which `context` says this (Q, 2)."""
+        x, timeless = seen[:, 0], seen[:, 1]
+        power = self.level + self.slope * x + self.bend * x * x
+        power = power + timeless * (self.still + self.still_slope * x + self.still_bend * x * x)
+        return np.exp(np.clip(power, -30.0, 30.0))
 
 
-def context(lengths: np.ndarray) -> np.ndarray:
-    """What gates depend on: the number of events of a session on a logarithmic scale, -1.5 for none, near 0 for 20."""
-    return (np.log1p(np.minimum(lengths, 500)) - 3.0) / 2.0
+def context(sessions: Sessions) -> np.ndarray:
+    """(Q, 2), what gates depend on: how many events a session has, and whether it is without times.
+
+    The number is on a logarithmic scale, -1.5 for none, near 0 for 20.
+    """
+    x = (np.log1p(np.minimum(sessions.lengths, 500)) - 3.0) / 2.0
+    return np.stack([x, sessions.timeless], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +101,7 @@ class Model:
 
     def scores(self, sessions: Sessions) -> np.ndarray:
         """(Q, N) float32, all items."""
-        x = context(sessions.lengths)
+        x = context(sessions)
         total = np.zeros((len(sessions), len(self.item_ids)), dtype=np.float32)
         for kernel in self.active:
             total += kernel.scores(sessions) * self.gates[kernel.name](x)[:, None].astype(np.float32)
@@ -102,7 +116,7 @@ class Model:
             gate = self.gates[kernel.name]
             for place, other in enumerate(kept):
                 leader = self.gates[other.name]
-                alike = other.fusion == kernel.fusion and (leader.slope, leader.bend) == (gate.slope, gate.bend)
+                alike = other.fusion == kernel.fusion and replace(leader, level=gate.level) == gate
                 if kernel.fusion is not None and alike:
                     assert isinstance(other.matrix, np.ndarray) and isinstance(kernel.matrix, np.ndarray)
                     share = np.float32(np.exp(gate.level - leader.level))

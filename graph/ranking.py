@@ -126,7 +126,8 @@ class Ranker:
 
     def sessions(self, views: Sequence[SessionView]) -> Sessions:
         """What the model reads of the views: known items, each once at its last event, strengths added up."""
-        return Sessions.join([self._events(view) for view in views])
+        times = np.array([float(any(view.timestamps_ms)) for view in views])
+        return Sessions.join([self._events(view) for view in views], times)
 
     def similar(self, item_id: str, n: int = 10) -> tuple[RankedItem, ...] | None:
         """What a person who met this item and no other would be shown, leaving out what is popular anyway.

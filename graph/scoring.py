@@ -157,7 +157,7 @@ class Scorer:
 
     def read(self, sessions: Sessions) -> Batch:
         """Everything that follows from the sessions, short of adding it up."""
-        x = context(sessions.lengths)
+        x = context(sessions)
         gates: Mapping[str, np.ndarray] = {
             kernel.name: self.model.gates[kernel.name](x).astype(np.float32) for kernel in self.model.active
         }

@@ -32,7 +32,9 @@ class Split:
         """The sessions of the users asked about."""
         pairs = self.visible.pairs
         rows = [slice(pairs.offsets[user], pairs.offsets[user + 1]) for user in self.users]
-        return Sessions.join([(pairs.item[row], pairs.strength[row]) for row in rows])
+        timed = np.zeros(self.visible.shape[0])
+        timed[self.visible.user[self.visible.time_ms != 0]] = 1.0
+        return Sessions.join([(pairs.item[row], pairs.strength[row]) for row in rows], timed[self.users])
 
     def seen(self) -> sp.csr_matrix:
         """(Q, N): the items that the users asked about have met, and which are no candidates for them."""
@@ -44,9 +46,18 @@ class Split:
 
 
 def random_split(data: Interactions, share: float = 0.25, seed: int = 0) -> Split:
-    """Of each user's events a random share is to be found (stratified by user)."""
+    """Of each user's events a random share is to be found (stratified by user).
+
+    What is to be found lies anywhere between the events that are visible; those have no times, for none is "now".
+    """
     held = _held_rank(data, np.random.default_rng(seed).random(len(data))) < _quota(data, share)[data.user]
-    return _split(data, held)
+    split = _split(data, held)
+    return replace(split, visible=without_times(split.visible))
+
+
+def without_times(data: Interactions) -> Interactions:
+    """The same events in the same order, of which it is not known when they were."""
+    return replace(data, time_ms=np.zeros_like(data.time_ms))
 
 
 def temporal_split(data: Interactions, share: float = 0.2, seed: int = 0) -> Split:
@@ -106,7 +117,8 @@ def learning_split(
 
     Some users are left out of training and met several times, with a few of their events; of the others a part is
     visible. What is held out is drawn at random for `random_share` of the users, for the rest it is what came last. The
-    users of `visible` are these situations, not people. Nothing is held out but of `max_users` users.
+    users of `visible` are these situations, not people. Nothing is held out but of `max_users` users. Where there is no
+    "now", for what is held out was drawn at random or the events have no times at all, the visible ones have no times.
     """
     rng = np.random.default_rng(seed)
     lengths = np.diff(data.offsets)
@@ -114,7 +126,7 @@ def learning_split(
     if max_users is not None and max_users < data.shape[0]:
         asked[rng.permutation(data.shape[0])[max_users:]] = False
     is_cold = (rng.random(data.shape[0]) < cold_share) & (lengths >= 3) & asked
-    at_random = rng.random(data.shape[0]) < random_share
+    at_random = rng.random(data.shape[0]) < (random_share if data.time_ms.any() else 1.0)
     key = np.where(at_random[data.user], rng.random(len(data)) * len(data), -np.arange(len(data)).astype(float))
     held = (_held_rank(data, key) < _quota(data, held_out)[data.user]) & (asked & ~is_cold)[data.user]
     rows, hidden = [], []
@@ -132,8 +144,10 @@ def learning_split(
     if not rows:
         return Split(train, data.take(np.zeros(len(data), dtype=bool)), np.empty(0, np.int64), _ones(data, [], []))
     situation = np.repeat(np.arange(len(rows), dtype=np.int32), [len(own) for own in rows])
+    visible = data.take(np.concatenate(rows))
+    times = np.where(at_random[visible.user], 0, np.maximum(visible.time_ms, 1))
     visible = replace(
-        data.take(np.concatenate(rows)), user=situation, user_ids=tuple(str(number) for number in range(len(rows)))
+        visible, user=situation, user_ids=tuple(str(number) for number in range(len(rows))), time_ms=times
     )
     truth = _ones(data, hidden, rows)
     return Split(train, visible, np.arange(len(rows)), truth)
