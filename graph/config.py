@@ -80,16 +80,18 @@ class EncoderConfig(Group):
 class ItemItemConfig(Group):
     """The closed-form item-item source."""
 
-    ridge: float = Field(default=300.0, gt=0.0)
+    reach: float = Field(default=20.0, gt=0.0)
+    """Decay, in places of a person's history, of how much two events say of their items' belonging together."""
+    ridge: float = Field(default=150.0, gt=0.0)
     """Regularisation of the linear autoencoder (EASE), in events."""
+    ridge_unordered: float = Field(default=300.0, gt=0.0)
+    """The same where events have no times, so that all of a person's events count as together."""
     max_dense_items: int = Field(default=6000, ge=1)
     """With more items the inverse is too dear, and neighbours by shrunk cosine are taken."""
     neighbours: int = Field(default=100, ge=1)
     """Neighbours kept per item where the matrix is sparse."""
     shrink: float = Field(default=20.0, ge=0.0)
     """Events added to the denominator of the cosine."""
-    lift_shrink: float = Field(default=20.0, gt=0.0)
-    """People added to both what was counted and what chance would give, when the two are compared."""
 
 
 class FactorsConfig(Group):
@@ -120,6 +122,10 @@ class OrderConfig(Group):
     """How strongly transitions from items with many events are discounted."""
     to_power: float = Field(default=0.3, ge=0.0, le=1.0)
     """How strongly transitions to items with many events are discounted."""
+    before: float = Field(default=0.23, ge=0.0, le=1.0)
+    """What an item that came before says, relative to one that came after, of what else a person will meet."""
+    after_shrink: float = Field(default=20.0, ge=0.0)
+    """People added to those who met an item, where it is asked what they met afterwards."""
     memories: tuple[float, ...] = (4.0, 15.0)
     """Decays, in positions, with which a session is read: one source each."""
     neighbours: int = Field(default=200, ge=1)

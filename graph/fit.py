@@ -19,7 +19,7 @@ from graph.config import GraphConfig
 from graph.content import ContentMap, fit_content_map, hashed_features, reduce_text
 from graph.dataset import Interactions
 from graph.factors import fold_in_kernel
-from graph.itemitem import item_item_kernels
+from graph.itemitem import item_item_kernel
 from graph.kernels import Kernel
 from graph.metrics import ndcg, per_query, top
 from graph.model import Bias, Carry, Gate, Model, context
@@ -37,7 +37,7 @@ VALIDATION_SCORES = 200_000_000
 SPARSE_UNMET = 2_000
 """With more unmet items than this, sparse matrices are not carried over to them: they would no longer be sparse."""
 
-KERNELS = ("graph", "item_item", "lift", "factors", "next_1", "next_2", "near", "text")
+KERNELS = ("graph", "item_item", "factors", "next_1", "next_2", "near", "after", "text")
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +166,7 @@ def make_sources(
     `start` and `factors` (N, d) are what the encoder and the factorisation begin with.
     """
     positive = data.pairs.positive
+    ordered = len(data) > 0 and int(data.time_ms.min()) < int(data.time_ms.max())
     popularity = np.asarray(positive.sum(axis=0)).ravel()
     validate = _graph_validation(validation) if validation is not None and len(validation.users) else None
     trained = train_encoder(
@@ -173,9 +174,9 @@ def make_sources(
     )
     kernels = [
         trained.kernel,
-        *item_item_kernels(positive, config.item_item),
+        item_item_kernel(data.pairs, config.item_item, ordered),
         fold_in_kernel(positive, config.factors, config.seed, factors),
-        *order_kernels(data.pairs, config.order),
+        *order_kernels(data.pairs, config.order, ordered),
     ]
     if content.text is not None:
         text = reduce_text(content.text, config.content.text_dim)

@@ -7,30 +7,22 @@ import scipy.linalg
 import scipy.sparse as sp
 
 from graph.config import ItemItemConfig
+from graph.dataset import Pairs
 from graph.kernels import Kernel
+from graph.together import close_gram
 
 
 def ease(positive: sp.csr_matrix, ridge: float) -> np.ndarray:
     """The linear autoencoder of Steck, "Embarrassingly shallow autoencoders" (2019). (N, N) float32, zero diagonal."""
-    gram = (positive.T @ positive).toarray().astype(np.float64)
-    gram[np.diag_indices_from(gram)] += ridge
-    inverse = scipy.linalg.inv(gram, overwrite_a=True, check_finite=False)
+    return autoencoder((positive.T @ positive).toarray(), ridge)
+
+
+def autoencoder(gram: np.ndarray, ridge: float) -> np.ndarray:
+    """The same for any `gram` (N, N) of who met both items, such as one in which a sitting's items count more."""
+    ridged = gram.astype(np.float64)
+    ridged[np.diag_indices_from(ridged)] += ridge
+    inverse = scipy.linalg.inv(ridged, overwrite_a=True, check_finite=False)
     matrix = inverse / -np.diag(inverse)
-    np.fill_diagonal(matrix, 0.0)
-    return np.asarray(matrix, dtype=np.float32)
-
-
-def lift(positive: sp.csr_matrix, shrink: float) -> np.ndarray:
-    """The logarithm of how much more often two items are met by the same people than by chance, shrunk. (N, N) float32.
-
-    Added to the logarithm of popularity it is a naive Bayes classifier, which is hard to beat when a person has only
-    done one or two things.
-    """
-    together = (positive.T @ positive).toarray().astype(np.float32)
-    count = np.diag(together).copy()
-    np.fill_diagonal(together, 0.0)
-    chance = np.outer(count, count) / max(int((np.diff(positive.indptr) > 0).sum()), 1)
-    matrix = np.log((together + shrink) / (chance + shrink))
     np.fill_diagonal(matrix, 0.0)
     return np.asarray(matrix, dtype=np.float32)
 
@@ -76,11 +68,10 @@ def _strongest(matrix: sp.csr_matrix, count: int) -> sp.csr_matrix:
     return sp.csr_matrix((matrix.data[kept], (rows[kept], matrix.indices[kept])), shape=matrix.shape)
 
 
-def item_item_kernels(positive: sp.csr_matrix, config: ItemItemConfig) -> list[Kernel]:
-    """The sources `item_item` and, where the catalogue is small, `lift` for a matrix (U, N) of who met what."""
-    if positive.shape[1] <= config.max_dense_items:
-        return [
-            Kernel("item_item", matrix=ease(positive, config.ridge)),
-            Kernel("lift", matrix=lift(positive, config.lift_shrink)),
-        ]
-    return [Kernel("item_item", matrix=cosine_neighbours(positive, config.neighbours, config.shrink))]
+def item_item_kernel(pairs: Pairs, config: ItemItemConfig, ordered: bool = True) -> Kernel:
+    """The source `item_item`; without order of the events all pairs of a person's items count alike."""
+    positive = pairs.positive
+    if pairs.shape[1] > config.max_dense_items:
+        return Kernel("item_item", matrix=cosine_neighbours(positive, config.neighbours, config.shrink))
+    gram = close_gram(pairs, config.reach) if ordered else (positive.T @ positive).toarray()
+    return Kernel("item_item", matrix=autoencoder(gram, config.ridge if ordered else config.ridge_unordered))

@@ -13,6 +13,7 @@ from graph.config import OrderConfig
 from graph.dataset import Pairs
 from graph.itemitem import strongest
 from graph.kernels import Kernel
+from graph.together import lagged, later_counts
 
 DENSE_ITEMS = 6000
 """Up to this many items the matrices are kept dense, which is faster."""
@@ -20,20 +21,11 @@ DENSE_ITEMS = 6000
 
 def transitions(pairs: Pairs, reach: float) -> sp.csr_matrix:
     """(N, N): the faded number of times that the column's item came after the row's; dislikes are left out."""
-    kept = pairs.strength > 0
-    user, item = pairs.user[kept], pairs.item[kept]
-    total = sp.csr_matrix((pairs.shape[1], pairs.shape[1]), dtype=np.float32)
-    for lag in range(1, int(3 * reach) + 1):
-        same = user[lag:] == user[:-lag]
-        if not same.any():
-            break
-        faded = np.full(int(same.sum()), np.exp(-(lag - 1) / reach), dtype=np.float32)
-        total = total + sp.csr_matrix((faded, (item[:-lag][same], item[lag:][same])), shape=total.shape)
-    return total.tocsr()
+    return lagged(pairs, int(3 * reach), lambda lag: float(np.exp(-(lag - 1) / reach)))
 
 
-def order_kernels(pairs: Pairs, config: OrderConfig) -> list[Kernel]:
-    """The source `next`, once per memory, and `near`: what is met close to what, in either direction."""
+def order_kernels(pairs: Pairs, config: OrderConfig, ordered: bool = True) -> list[Kernel]:
+    """The sources `next`, once per memory, `near`: what is met close to what, and `after`: what is met later at all."""
     popularity = np.asarray(pairs.positive.sum(axis=0)).ravel() + 1.0
     forward = transitions(pairs, config.reach)
     follow = _discounted(forward, popularity, config.from_power, config.to_power)
@@ -47,7 +39,24 @@ def order_kernels(pairs: Pairs, config: OrderConfig) -> list[Kernel]:
     del forward
     matrix = near.toarray() if dense else strongest(near, config.neighbours)
     kernels.append(Kernel("near", matrix=matrix))
+    before = config.before if ordered else 1.0
+    matrix = after(pairs, before, config.after_shrink, dense)
+    kernels.append(Kernel("after", matrix=matrix if dense else strongest(matrix, config.neighbours), power=1.0))
     return kernels
+
+
+def after(pairs: Pairs, before: float, shrink: float, dense: bool) -> np.ndarray | sp.csr_matrix:
+    """(N, N) float32: the share of those who met the row's item who met the column's later, or earlier, times `before`.
+
+    The mean over the events of a session foretells, from few events, what a person will meet in the long run. People
+    with long histories count more here, since they have more pairs; that is as it should be, measured.
+    """
+    counts = later_counts(pairs, dense)
+    counts = counts + before * counts.T
+    people = np.asarray(pairs.positive.sum(axis=0)).ravel() + max(shrink, 1e-9)
+    if dense:
+        return np.asarray(counts / people[:, None], dtype=np.float32)
+    return (sp.diags(1.0 / people) @ counts).tocsr().astype(np.float32)
 
 
 def _discounted(counts: sp.csr_matrix, popularity: np.ndarray, from_power: float, to_power: float) -> sp.csr_matrix:

@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from graph.config import FactorsConfig, ItemItemConfig
+from graph.config import FactorsConfig, ItemItemConfig, OrderConfig
 from graph.dataset import Interactions
 from graph.factors import fold_in_kernel
-from graph.itemitem import cosine_neighbours, ease, item_item_kernels, lift, strongest
+from graph.itemitem import cosine_neighbours, ease, item_item_kernel, strongest
 from graph.kernels import Kernel, Sessions
 from graph.model import Model
+from graph.order import after, order_kernels
+from graph.together import close_gram
+from graph.weights import EventWeights
 
 SESSIONS = Sessions.join(
     [
@@ -61,18 +64,46 @@ def test_ease_solves_its_problem(data: Interactions) -> None:
     assert np.abs(gradient).max() < 1e-3
 
 
-def test_lift_tells_tastes_apart(data: Interactions) -> None:
-    matrix = lift(data.pairs.positive, 5.0)
-    loud = np.array([data.item_ids[i].startswith("loud") for i in range(60)])
-    assert matrix[np.ix_(loud, loud)].mean() > 0 > matrix[np.ix_(loud, ~loud)].mean()
-    assert matrix == pytest.approx(matrix.T, abs=1e-6)
+def test_items_of_one_sitting_count_more_together(data: Interactions) -> None:
+    positive = data.pairs.positive
+    gram, plain = close_gram(data.pairs, 2.0), (positive.T @ positive).toarray()
+    assert np.diag(gram) == pytest.approx(np.diag(plain))
+    assert (gram <= plain + 1e-9).all() and gram.sum() < 0.7 * plain.sum()
+    assert close_gram(data.pairs, 1e9) == pytest.approx(plain, abs=1e-4)
+    assert np.linalg.eigvalsh(gram).min() > -1e-6  # stands where X'X stands
+
+
+def test_after_is_the_share_of_people_who_went_on_to(weights: EventWeights) -> None:
+    made = Interactions.from_columns(
+        ["u", "u", "u", "v", "v", "w", "w"], ["a", "b", "c", "a", "c", "c", "a"], weights, times_ms=range(7)
+    )
+    a, b, c = (made.item_ids.index(name) for name in "abc")
+    later = after(made.pairs, 0.0, 0.0, dense=True)
+    assert later[a, [b, c]] == pytest.approx([1 / 3, 2 / 3])
+    assert later[c, [a, b]] == pytest.approx([1 / 3, 0.0])
+    both = after(made.pairs, 0.5, 0.0, dense=True)
+    assert both[c, [a, b]] == pytest.approx([(1 + 0.5 * 2) / 3, 0.5 / 3])
+    assert not np.diag(both).any()
+    assert after(made.pairs, 0.5, 0.0, dense=False).toarray() == pytest.approx(both)
+
+
+def test_without_times_no_order_is_read_into_the_events(weights: EventWeights) -> None:
+    rng = np.random.default_rng(0)
+    users, items = np.repeat([f"u{n}" for n in range(30)], 6), rng.integers(0, 12, 180).astype(str)
+    kernels = {
+        way: {k.name: k.matrix for k in order_kernels(
+            Interactions.from_columns(users[::way].tolist(), items[::way].tolist(), weights).pairs, OrderConfig(), False
+        )} for way in (1, -1)
+    }  # fmt: skip
+    forward, backward = kernels[1]["after"], kernels[-1]["after"]
+    assert isinstance(forward, np.ndarray) and forward.sum() == pytest.approx(np.asarray(backward).sum(), rel=1e-5)
 
 
 def test_neighbours_are_kept_sparse(data: Interactions) -> None:
     found = cosine_neighbours(data.pairs.positive, 5, 1.0)
     assert np.diff(found.indptr).max() <= 5
     assert not found.diagonal().any()
-    assert sp.issparse(item_item_kernels(data.pairs.positive, ItemItemConfig(max_dense_items=10))[0].matrix)
+    assert sp.issparse(item_item_kernel(data.pairs, ItemItemConfig(max_dense_items=10)).matrix)
     assert strongest(sp.csr_matrix([[1.0, 3.0, -5.0, 2.0]]), 2).toarray().tolist() == [[0, 3, 0, 2]]
 
 

@@ -72,7 +72,7 @@ def test_new_items_score_as_if_they_were_in_the_model(model: Model, made: object
 
 def test_fusing_makes_fewer_sources_of_the_same_score(model: Model) -> None:
     fused = model.fused()
-    assert {k.name for k in model.active} - {k.name for k in fused.active} == {"lift", "near"}
+    assert {k.name for k in model.active} - {k.name for k in fused.active} == {"near"}
     assert fused.fused() is fused
     sessions = sessions_with(model, 1)
     known = Sessions.join([(sessions.item[-2:], sessions.strength[-2:])])
