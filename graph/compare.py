@@ -23,14 +23,14 @@ def figure_of(model: Model, item_ids: tuple[str, ...], split: Split, config: Gra
     sessions, seen = split.sessions(), split.seen()
     kept = known[sessions.item] >= 0
     ends = np.concatenate(([0], np.cumsum(kept)))[sessions.offsets]
-    ours = Sessions(ends, known[sessions.item[kept]], sessions.strength[kept])
+    ours = Sessions(ends, known[sessions.item[kept]], sessions.strength[kept], sessions.times)
     popularity = np.asarray(split.train.pairs.positive.sum(axis=0)).ravel()
     if len(item_ids) > config.combine.candidates:
         candidates = draw_candidates(split.truth, popularity, config.combine.candidates, config.seed)
     else:
         candidates = np.tile(np.arange(len(item_ids)), (len(sessions), 1))
     at = known[candidates]
-    x = context(ours.lengths)
+    x = context(ours)
     scores = np.zeros(candidates.shape, dtype=np.float32)
     for kernel in model.active:
         scores += kernel.scores_at(ours, np.maximum(at, 0)) * model.gates[kernel.name](x)[:, None].astype(np.float32)

@@ -53,6 +53,7 @@ class Ranker:
         self._strengths: dict[tuple[str, float | None], float] = {}
         self._barred = np.empty(0, dtype=np.int64)
         self._filters: dict[frozenset[str], np.ndarray] = {}
+        self._timed = 1.0
         self._origin = self
 
     @classmethod
@@ -117,6 +118,15 @@ class Ranker:
         ranker._barred = np.array(sorted(numbers), dtype=np.int64)
         return ranker
 
+    def as_of_now(self, share: float) -> Ranker:
+        """The same version, for which sessions with times count as such by this share, 0 to 1, and else as without.
+
+        For lists of which it is not known whether they are to say what comes next, or what a taste is like.
+        """
+        ranker = copy(self)
+        ranker._timed = share
+        return ranker
+
     def rank(self, queries: Sequence[RankQuery]) -> list[RankedList]:
         """One list per query, in the same order. Unknown items are ignored; an empty session gets what is popular."""
         lists: list[RankedList] = []
@@ -126,7 +136,7 @@ class Ranker:
 
     def sessions(self, views: Sequence[SessionView]) -> Sessions:
         """What the model reads of the views: known items, each once at its last event, strengths added up."""
-        times = np.array([float(any(view.timestamps_ms)) for view in views])
+        times = np.array([self._timed * any(view.timestamps_ms) for view in views])
         return Sessions.join([self._events(view) for view in views], times)
 
     def similar(self, item_id: str, n: int = 10) -> tuple[RankedItem, ...] | None:

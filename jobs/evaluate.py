@@ -26,7 +26,7 @@ from graph.weights import EventWeights
 from jobs.common import ConfigOption, progress, run, say, settings_of, stage
 from jobs.embedding import text_vectors
 from jobs.evaluation_data import dataset_of
-from jobs.evaluation_judged import files_split, write_run
+from jobs.evaluation_judged import HELD_OUT, files_split, write_run
 from jobs.evaluation_page import write_page
 from jobs.evaluation_report import Answers, View, assemble, show
 from jobs.evaluation_run import CURVE, OURS, Evaluation, at_diversity
@@ -70,6 +70,10 @@ def main(
     candidates: Annotated[Path | None, typer.Option(help="Items to rank, one id a line.")] = None,
     items: Annotated[Path | None, typer.Option(help="Items: item, title, year, categories, description, ...")] = None,
     run_file: Annotated[Path | None, typer.Option("--run", help="Where the lists go: user, item, rank.")] = None,
+    held_out: Annotated[
+        str,
+        typer.Option(help="What the judge holds out: `random` events, the `last` ones, or `auto`: not known."),
+    ] = "auto",
     config: ConfigOption = None,
 ) -> dict[str, Any]:
     """Measure nDCG, recall, precision, MAP, coverage and more, beside published recommenders."""
@@ -81,7 +85,7 @@ def main(
         if not all(judged):
             raise InputError("--train, --visible, --users, --candidates and --run go together")
         assert train and visible and users and candidates and run_file
-        return judge(train, visible, users, candidates, items, run_file, k, settings, graph_config, weights)
+        return judge(train, visible, users, candidates, items, run_file, k, held_out, settings, graph_config, weights)
     protocols = views_of(protocol or ["random"])
     named = None if peers == "all" else list(QUICK) if peers == "quick" else [] if peers == "none" else peers.split(",")
     peers_named(named, False)
@@ -124,17 +128,20 @@ def judge(
     items: Path | None,
     run_file: Path,
     k: int,
+    held_out: str,
     settings: Settings,
     config: GraphConfig,
     weights: EventWeights,
 ) -> dict[str, Any]:
     """Train on a file, rank the candidates for the listed users, write the lists."""
+    if held_out not in HELD_OUT:
+        raise InputError(f"--held-out is {held_out!r}; it may be auto, random or last")
     with stage("reading"):
         task = files_split(train, visible, users, candidates, items, weights)
     with stage("text vectors"):
         vectors = text_vectors(task.items, config, settings)
     with stage("training and ranking"), progress("training", total=100, unit="%") as report:
-        lists = task.lists(config, vectors, k, lambda s, share, note: report(100 * share, 100, s))
+        lists = task.lists(config, vectors, k, held_out, lambda s, share, note: report(100 * share, 100, s))
     write_run(run_file, lists)
     return {"run": str(run_file), "users": len(lists), "config_hash": config.config_hash}
 

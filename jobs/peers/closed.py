@@ -54,14 +54,14 @@ ITEM_KNN = Peer(
     _item_knn,
     tuple(
         {"neighbours": neighbours, "shrink": shrink, "power": power}
-        for neighbours in (100, 20, 50, 200)
-        for shrink in (10.0, 0.0, 50.0)
-        for power in (0.5, 0.3)
+        for neighbours in (100, 20, 50, 200, 5000)
+        for shrink in (10.0, 50.0)
+        for power in (0.5, 0.3, 0.8, 1.0)
     ),
 )
 EASE = Peer(
     "ease",
     "Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019",
     _ease,
-    tuple({"ridge": ridge} for ridge in (300.0, 100.0, 200.0, 500.0, 50.0, 1000.0)),
+    tuple({"ridge": ridge} for ridge in (300.0, 100.0, 500.0, 1000.0, 2000.0, 5000.0, 10_000.0, 50.0)),
 )

@@ -122,3 +122,30 @@ def test_catalogues_are_read(tmp_path: Path) -> None:
     assert found["夜"].categories == ("Drama", "Noir")
     assert dict(found["夜"].attributes) == {"year": "1990", "colour": "blue"}
     assert found["b"].title == ""
+
+
+def test_awkward_files(run_job: RunJob, tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_text(SMALL)
+    rows = [f"静{user}\ti/{item}\t\t" for user in range(30) for item in range(user % 2, 16, 2)]
+    (tmp_path / "train").write_text("user\titem\trating\tts\n" + "\n".join([*rows, *rows[:40]]) + "\n")
+    (tmp_path / "visible").write_text("user\titem\n静0\ti/0\n静0\ti/0\n静0\tnobody knows it\n")
+    (tmp_path / "users").write_text("静0\nnobody\n静0\n\n")
+    (tmp_path / "candidates").write_text("".join(f"i/{n}\n" for n in range(16)) + "new\u2028one\n")
+    (tmp_path / "items").write_text('item\tprice in €\ttitle\ni/2\t3,50\tA "title\nnew\u2028one\t\t\nelse\t1\tX\n')
+    asked = (
+        "jobs.evaluate", "--train", "train", "--users", "users", "--candidates", "candidates", "--items", "items",
+        "--k", 4, "--run", "run.tsv", "--config", "settings.yaml",
+    )  # fmt: skip
+    ran = run_job(*asked, "--visible", "visible")
+    assert ran.code == 0, ran.stderr
+    lists = [line.split("\t") for line in (tmp_path / "run.tsv").read_text(encoding="utf-8").split("\n")[:-1]]
+    assert [user for user, _, _ in lists] == ["静0"] * 4 + ["nobody"] * 4
+    assert sum(int(item[2:]) % 2 == 0 for user, item, _ in lists[:4] if item.startswith("i/")) >= 3
+    assert "i/0" not in [item for user, item, _ in lists if user == "静0"]
+    (tmp_path / "empty").write_text("")
+    ran = run_job(*asked, "--visible", "empty", "--held-out", "random")
+    assert (ran.code, ran.result["users"]) == (0, 2)
+    (tmp_path / "visible").write_text("user\titem\tts\n静0\ti/0\t1\n静0\t\t2\n")
+    ran = run_job(*asked, "--visible", "visible")
+    assert ran.code == 2 and "visible" in ran.result["place"] and "line 3" in ran.result["place"]
+    assert run_job(*asked, "--visible", "visible", "--held-out", "tea").code == 2
