@@ -23,7 +23,7 @@ def check_settings(settings: Settings) -> None:
     """
     parse_section(GraphConfig, settings.graph, "graph")
     parse_section(GenerationConfig, settings.generation, "generation")
-    resolve(settings.engine)
+    resolve(settings.engine, settings.model)
 
 
 def main() -> int:

@@ -24,7 +24,6 @@ from cluster.messages import EngineInfo, TextDone, TextPiece, WriteTask
 from cluster.sessions.names import NAMESPACE
 from generation.cache import CachedText, ContentCache, Look, Query, cacheable, in_segment, query_of, text_of
 from generation.config import GenerationConfig
-from generation.engines import resolve
 
 log = logging.getLogger("tailorbird.writing")
 
@@ -113,7 +112,7 @@ class CachedWriter:
     def __init__(self, writer: Writing, settings: Settings) -> None:
         self._writer = writer
         self._config = parse_section(GenerationConfig, settings.generation, "generation")
-        made_by = f"{resolve(settings.engine)}\0{settings.model}\0{self._config.model_dump_json()}"
+        made_by = f"{settings.engine}\0{settings.model}\0{self._config.model_dump_json()}"
         self._made_by = hashlib.blake2b(made_by.encode(), digest_size=8).hexdigest()
         self._shards: Sequence[Any] = ()
         self._looks: list[Coalescer[tuple[Query, float], Look]] = []

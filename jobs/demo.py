@@ -33,10 +33,11 @@ def main(
     with stage("demo data"), connect_store(settings) as store:
         result = load_demo(store, settings)
     if model:
-        from generation.demo import prepare_model
+        from generation.engines import prepare
 
         with stage("language model"):
-            result["model"] = str(prepare_model(settings.model, settings.state_dir.resolve() / "models", say))
+            folder = settings.state_dir.resolve() / "models"
+            result["model"] = str(prepare(settings.engine, settings.model, folder, say))
     return result
 
 

@@ -1,238 +1,102 @@
-"""The engine `bitsandbytes`: transformers models with 4-bit weights, on CUDA or the CPU, batched continuously.
-
-One thread owns the model and runs the decode loop; callers live on an event loop and meet it in a bounded queue.
-"""
+"""The engine `bitsandbytes`: transformers models with 4-bit weights, on CUDA or the CPU, batched continuously."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-import threading
-import time
-from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cluster.errors import EngineError, InputError, OverloadError
+import numpy as np
+
 from cluster.messages import EngineInfo
 from generation.config import GenerationConfig
 from generation.demo import DEMO, DEMO_NAME, prepare_model
-from generation.engines.base import Chunk, EngineCounts, EngineRequest
+from generation.engines.loop import Loaded, LoopEngine, end_tokens_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from generation.engines.slots import SlotCache
+    from generation.engines.threads import ThreadGovernor
 
 log = logging.getLogger("tailorbird.generation")
 
-STALL_S = 60.0
-"""A step that takes longer than this counts as a hang."""
 
-
-class BitsAndBytesEngine:
+class BitsAndBytesEngine(LoopEngine):
     """See `generation.engines.base.Engine`."""
 
-    constrains = True
-
     def __init__(self, model: str, config: GenerationConfig, models_dir: Path) -> None:
-        self._name = model
-        self._config = config
+        super().__init__(model, config)
         self._models_dir = models_dir
-        self._counts = EngineCounts()
-        self._lock = threading.Condition()
-        self._inbox: list[Any] = []
-        self._by_id: dict[str, Any] = {}
-        self._thread: threading.Thread | None = None
-        self._stopping = False
-        self._beat = 0.0
-        self._info: EngineInfo | None = None
 
-    async def start(self) -> None:
-        """Load the model, warm it up, begin the decode loop."""
-        if self._thread is not None and self._thread.is_alive():
-            return
-        try:
-            await asyncio.to_thread(self._load)
-        except (OSError, ValueError, RuntimeError, ImportError) as error:
-            raise EngineError(f"the model {self._name!r} cannot be loaded: {error}") from error
-        self._begin()
-
-    def _begin(self) -> None:
-        self._stopping = False
-        self._beat = time.monotonic()
-        self._thread = threading.Thread(target=self._run, name="tailorbird-decode", daemon=True)
-        self._thread.start()
-
-    def _load(self) -> None:
+    def load(self) -> Loaded:
+        """See `LoopEngine`."""
         # Read once, when torch loads its OpenMP: threads that spin while they wait ruin every step on busy cores.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         import torch
 
-        from generation.engines.constrain import Constrainer
-        from generation.engines.decode import Batch
         from generation.engines.loading import load, warm_up
         from generation.engines.slots import SlotCache
         from generation.engines.threads import ThreadGovernor
 
         config = self._config
         source = prepare_model(self._name, self._models_dir, log.info)
-        model, self._tokenizer = load(str(source), config)
+        model, tokenizer = load(str(source), config)
         cache = SlotCache(model.config, config.max_batch, config.kv_bytes, model.dtype, model.device)
-        ends = {self._tokenizer.eos_token_id, model.generation_config.eos_token_id, model.config.eos_token_id}
-        flat = {token for end in ends for token in (end if isinstance(end, list) else [end])}
-        self._end_tokens = frozenset(token for token in flat if token is not None)
-        self._constrainer = Constrainer(self._tokenizer, self._end_tokens)
-        self._batch = Batch(
-            model,
-            cache,
-            self._end_tokens,
-            self._counts,
-            max_batch=config.max_batch,
-            chunk_tokens=config.prefill_chunk_tokens,
-            prefix_bytes=config.prefix_bytes,
-            governor=ThreadGovernor(self._threads() if self._cpu() else 1, torch.set_num_threads),
-        )
-        self._context = cache.tokens
         warm_up(model, cache)
-        self._info = EngineInfo(
+        most = config.threads or len(os.sched_getaffinity(0)) if model.device.type == "cpu" else 1
+        info = EngineInfo(
             engine="bitsandbytes",
             model=DEMO_NAME if self._name == DEMO else self._name,
             quantization=config.quantization,
             weight_bytes=int(model.get_memory_footprint()),
             device=str(model.device),
-            context_tokens=self._context,
+            context_tokens=cache.tokens,
         )
+        backend = TorchBackend(model, cache, ThreadGovernor(most, torch.set_num_threads))
+        return Loaded(backend, tokenizer, end_tokens_of(tokenizer, model.generation_config, model.config), info)
 
-    def _threads(self) -> int:
-        return self._config.threads or len(os.sched_getaffinity(0))
 
-    def _cpu(self) -> bool:
+class TorchBackend:
+    """See `generation.engines.decode.Backend`."""
+
+    def __init__(self, model: Any, cache: SlotCache, governor: ThreadGovernor) -> None:
+        self.model = model
+        self.tokens = cache.tokens
+        self.per_token_bytes = cache.per_token_bytes
+        self.move, self.save, self.load = cache.move, cache.save, cache.load
+        self._cache = cache
+        self._governor = governor
+
+    def read(self, row: int, start: int, tokens: list[int]) -> np.ndarray:
+        """See the protocol."""
         import torch
 
-        return self._config.device == "cpu" or not torch.cuda.is_available()
+        device, upto = self.model.device, start + len(tokens)
+        mask = self._cache.read_rows(row, start, len(tokens))
+        positions = torch.arange(start, upto, device=device)[None]
+        return self._forward(torch.tensor([tokens], device=device), positions, mask)[0]
 
-    async def stream(self, request: EngineRequest) -> AsyncGenerator[Chunk]:
+    def decode(self, tokens: list[int], lengths: list[int]) -> np.ndarray:
         """See the protocol."""
-        self.health()
-        sequence, pieces = await asyncio.to_thread(self._prepare, request, asyncio.get_running_loop())
-        self._submit(request.request_id, sequence)
-        try:
-            while True:
-                piece = await pieces.get()
-                if isinstance(piece, Exception):
-                    raise piece
-                yield piece
-                if piece.finish_reason is not None:
-                    return
-        finally:
-            with self._lock:
-                sequence.cancelled = True  # has no effect on one that has ended
-                self._by_id.pop(request.request_id, None)
+        import torch
 
-    def _submit(self, request_id: str, sequence: Any) -> None:
-        with self._lock:
-            waiting = len(self._inbox) + len(self._batch.waiting)
-            free = self._config.max_batch - len(self._batch.running) - (self._batch.reading is not None)
-            if waiting >= self._config.max_queue + max(free, 0):
-                self._counts.refused += 1
-                raise OverloadError(f"{waiting} texts are waiting", retry_after_s=1.0)
-            self._counts.requests += 1
-            self._inbox.append(sequence)
-            self._by_id[request_id] = sequence
-            self._lock.notify()
+        positions, mask = self._cache.step_rows(lengths)
+        with self._governor.step(len(tokens)):
+            return self._forward(torch.tensor(tokens, device=self.model.device)[:, None], positions, mask)
 
-    def _prepare(self, request: EngineRequest, loop: asyncio.AbstractEventLoop) -> tuple[Any, asyncio.Queue[Any]]:
-        """Check a request and turn it into tokens: nothing wrong may reach the decode thread."""
-        from generation.engines.decode import Sequence
-        from generation.engines.sampling import Sampler
-        from generation.engines.text import Detokenizer
+    def _forward(self, tokens: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor) -> np.ndarray:
+        import torch
 
-        if not request.messages:
-            raise InputError("there is no message", "messages")
-        if request.max_tokens < 1:
-            raise InputError(f"max_tokens is {request.max_tokens}", "max_tokens")
-        prompt, shared = self._tokens(request)
-        if len(prompt) + 1 >= self._context:
-            raise InputError(f"the prompt has {len(prompt)} tokens, the context {self._context}", "messages")
-        pieces: asyncio.Queue[Any] = asyncio.Queue()
-
-        def emit(piece: Chunk | Exception) -> None:
-            try:
-                loop.call_soon_threadsafe(pieces.put_nowait, piece)
-            except RuntimeError:
-                log.debug("the event loop of a text has closed before the text ended")
-
-        walk = None if request.lexicon is None else self._constrainer.walk(request.lexicon, request.begun)
-        sequence = Sequence(
-            prompt=prompt,
-            shared=shared,
-            max_tokens=request.max_tokens,
-            sampler=Sampler(request.temperature, request.top_p, request.seed, walk, request.max_tokens),
-            detokenizer=Detokenizer(self._tokenizer, prompt, request.stop),
-            emit=emit,
-            deadline=time.monotonic() + request.deadline_s,
-        )
-        return sequence, pieces
-
-    def _tokens(self, request: EngineRequest) -> tuple[list[int], int]:
-        """The prompt, and how many of its first tokens belong to the shared messages."""
-        messages = [{"role": role, "content": content} for role, content in request.messages]
-        render = self._tokenizer.apply_chat_template
-        text = render(messages, tokenize=False, add_generation_prompt=True) + request.begun
-        prompt: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
-        shared = 0
-        if 0 < request.shared_messages < len(messages):
-            begin = render(messages[: request.shared_messages], tokenize=False, add_generation_prompt=False)
-            if text.startswith(begin):
-                tokens = self._tokenizer.encode(begin, add_special_tokens=False)
-                shared = len(tokens) if prompt[: len(tokens)] == tokens else 0
-        return prompt, shared
-
-    def cancel(self, request_id: str) -> None:
-        """See the protocol."""
-        with self._lock:
-            if (sequence := self._by_id.get(request_id)) is not None:
-                sequence.cancelled = True
-
-    def health(self) -> None:
-        """See the protocol."""
-        if self._thread is None:
-            raise EngineError("the engine was not started")
-        if not self._thread.is_alive():
-            raise EngineError("the decode thread has ended")
-        if not self._batch.idle and time.monotonic() - self._beat > STALL_S:
-            raise EngineError(f"a decode step takes longer than {STALL_S:.0f} s")
-
-    async def stop(self) -> None:
-        """See the protocol."""
-        thread = self._thread
-        if thread is None:
-            return
-        with self._lock:
-            self._stopping = True
-            self._lock.notify()
-        await asyncio.to_thread(thread.join, STALL_S)
-
-    def info(self) -> EngineInfo:
-        """See the protocol."""
-        if self._info is None:
-            raise EngineError("the engine was not started")
-        return self._info
-
-    def counts(self) -> EngineCounts:
-        """See the protocol."""
-        return self._counts
-
-    def _run(self) -> None:
-        while True:
-            with self._lock:
-                while not (self._inbox or self._stopping or not self._batch.idle):
-                    self._lock.wait()
-                self._batch.waiting.extend(self._inbox)
-                self._inbox.clear()
-                if self._stopping:
-                    self._batch.fail_all(EngineError("the engine was stopped"))
-                    return
-            self._beat = time.monotonic()
-            try:
-                self._batch.step()
-            except Exception:  # whatever a model raises: these texts fail, the next ones get a clean batch
-                log.exception("a decode step failed")
-                self._batch.fail_all(EngineError("a decode step failed"))
+        with torch.inference_mode():
+            out = self.model(
+                input_ids=tokens,
+                position_ids=positions,
+                attention_mask=mask,
+                past_key_values=self._cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            logits: np.ndarray = out.logits[:, -1].float().cpu().numpy()
+        return logits

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Protocol
 
+import numpy as np
+
 from generation.lexicon import ARTICLES, PAUSE, SENTENCE_END, Lexicon, Vocabulary, at_sentence_start, words_of
 
 CONTENT_CHARS = 3
@@ -28,10 +30,11 @@ class Tokenizer(Protocol):
 class Node:
     """One place in the trie: the tokens that may follow, and what kind of word ends here, if one does."""
 
-    __slots__ = ("content", "ends", "joins", "modifies", "next", "opens", "weak")
+    __slots__ = ("_tokens", "content", "ends", "joins", "modifies", "next", "opens", "weak")
 
     def __init__(self) -> None:
         self.next: dict[int, Node] = {}
+        self._tokens: np.ndarray | None = None
         self.ends = False
         self.weak = False
         self.opens = self.joins = False
@@ -42,6 +45,7 @@ class Node:
         """Enter one word."""
         node = self
         for token in tokens:
+            node._tokens = None
             node = node.next.setdefault(token, Node())
         node.ends = True
         lower = word.lower()
@@ -50,6 +54,13 @@ class Node:
         if vocabulary is not None:
             node.weak, node.modifies = lower in vocabulary.weak, lower in vocabulary.modifiers
             node.content = node.content and not node.weak
+
+    @property
+    def tokens(self) -> np.ndarray:
+        """The tokens that may follow, as an array that is kept."""
+        if self._tokens is None:
+            self._tokens = np.fromiter(self.next, np.int64, len(self.next))
+        return self._tokens
 
 
 class Trie:
@@ -125,17 +136,18 @@ class Walk:
         else:
             self._at = [trie.inside for trie in tries]
 
-    def allowed(self) -> list[int]:
-        """Tokens that may come next, never empty."""
-        tokens = [token for node in self._at for token in self._next(node, self._word)]
+    def allowed(self) -> np.ndarray:
+        """Tokens that may come next, each once, never empty."""
+        parts = [self._next(node, self._word) for node in self._at]
         if self._word and self._ends_word():
-            tokens += [token for trie in self._tries for token in self._next(trie.inside, ())]
-        tokens += self.closing() if not self.may_end else self._constrainer.end_tokens
+            parts += [self._next(trie.inside, ()) for trie in self._tries]
+        marks = self.closing()
         if self._ends_word() and not self._is_weak():
-            tokens += self._constrainer.pauses
-        if not tokens:  # inside a word that was written before, and there is no other way on
-            tokens = [token for node in self._at for token in node.next]
-        return tokens or list(self._constrainer.end_tokens)
+            marks += self._constrainer.pauses
+        found = _once([*parts, np.array(marks, np.int64)])
+        if not len(found):  # inside a word that was written before, and there is no other way on
+            found = _once([node.tokens for node in self._at])
+        return found if len(found) else np.array(list(self._constrainer.end_tokens))
 
     def closing(self) -> list[int]:
         """Tokens that end the sentence here, or the text after a sentence; none inside a clause."""
@@ -178,16 +190,15 @@ class Walk:
         for end, token in enumerate(word):
             self._stale.setdefault(word[:end], set()).add(token)
 
-    def _next(self, node: Node, path: tuple[int, ...]) -> list[int]:
+    def _next(self, node: Node, path: tuple[int, ...]) -> np.ndarray:
         """Tokens after a node that lead to some word that was not used yet."""
-        stale = self._stale.get(path)
-        if stale is None:
-            return list(node.next)
-        return [token for token, after in node.next.items() if token not in stale or self._fresh(after, (*path, token))]
+        stale = self._stale.get(path, set()) & node.next.keys()
+        used = [token for token in stale if not self._fresh(node.next[token], (*path, token))]
+        return node.tokens[~np.isin(node.tokens, used)] if used else node.tokens
 
     def _fresh(self, node: Node, path: tuple[int, ...]) -> bool:
         unused = node.ends and not (node.content and path in self._used)
-        return unused or bool(self._next(node, path))
+        return unused or len(self._next(node, path)) > 0
 
     def _ends_word(self) -> bool:
         return any(node.ends for node in self._at) if self._word else self._after_word
@@ -199,3 +210,8 @@ class Walk:
             return self.weak
         modifies = any(node.modifies for node in ended)
         return all(node.weak for node in ended) or (self.open_article and modifies)
+
+
+def _once(parts: list[np.ndarray]) -> np.ndarray:
+    parts = [part for part in parts if len(part)]
+    return parts[0] if len(parts) == 1 else np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int64)

@@ -10,19 +10,43 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-import torch
+import numpy as np
 
 from cluster.errors import DeadlineError, EngineError
 from generation.engines.base import Chunk, EngineCounts
 from generation.engines.sampling import Sampler
-from generation.engines.slots import SlotCache
 from generation.engines.text import Detokenizer
-from generation.engines.threads import ThreadGovernor
 
 Emit = Callable[[Chunk | Exception], None]
 """Takes the pieces of a stream; called by the decode thread. An exception, or a chunk with a reason, is the last."""
+
+
+class Backend(Protocol):
+    """A model, and the keys and values of the texts in work, in rows. Used by the decode thread alone."""
+
+    tokens: int
+    """How many each row has room for."""
+    per_token_bytes: int
+
+    def read(self, row: int, start: int, tokens: list[int]) -> np.ndarray:
+        """Compute a row's next tokens, from position `start`; the logits (vocabulary,) after the last of them."""
+        ...
+
+    def decode(self, tokens: list[int], lengths: list[int]) -> np.ndarray:
+        """One more token in each of the first rows, row i at position `lengths[i]`; logits (rows, vocabulary)."""
+        ...
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """The text of row `source` goes on in row `target`, whose own has ended."""
+
+    def save(self, row: int, length: int) -> Any:
+        """A copy of the first tokens of a row."""
+        ...
+
+    def load(self, row: int, saved: Any) -> None:
+        """Write what `save` gave to the beginning of a row."""
 
 
 @dataclass(eq=False, slots=True)
@@ -46,26 +70,21 @@ class Batch:
 
     def __init__(
         self,
-        model: Any,
-        cache: SlotCache,
+        backend: Backend,
         end_tokens: frozenset[int],
         counts: EngineCounts,
         *,
         max_batch: int,
         chunk_tokens: int,
         prefix_bytes: int,
-        governor: ThreadGovernor,
     ) -> None:
-        self._model = model
-        self._device = model.device
-        self._cache = cache
+        self._backend = backend
         self._end_tokens = end_tokens
         self._counts = counts
         self._max_batch = max_batch
         self._chunk_tokens = chunk_tokens
         self._prefix_bytes = prefix_bytes
-        self._governor = governor
-        self._prefixes: OrderedDict[tuple[int, ...], torch.Tensor] = OrderedDict()
+        self._prefixes: OrderedDict[tuple[int, ...], Any] = OrderedDict()
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self.reading: Sequence | None = None
@@ -75,7 +94,6 @@ class Batch:
         """Whether there is nothing to do."""
         return not (self.waiting or self.running or self.reading)
 
-    @torch.inference_mode()
     def step(self) -> None:
         """Do one piece of work for everybody."""
         self._drop_ended()
@@ -125,11 +143,11 @@ class Batch:
             return
         row, final = self.running.index(sequence), len(self.running) - 1
         if row != final:
-            self._cache.move(final, row, self.running[final].length)
+            self._backend.move(final, row, self.running[final].length)
             self.running[row] = self.running[final]
         self.running.pop()
         if self.reading is not None and self.reading.length:
-            self._cache.move(final + 1, final, self.reading.length)
+            self._backend.move(final + 1, final, self.reading.length)
 
     def _admit(self) -> None:
         if self.reading is None and self.waiting and len(self.running) < self._max_batch:
@@ -138,7 +156,7 @@ class Batch:
             saved = self._prefixes.get(tuple(sequence.prompt[: sequence.shared])) if sequence.shared else None
             if saved is not None:
                 self._prefixes.move_to_end(tuple(sequence.prompt[: sequence.shared]))
-                self._cache.load(len(self.running), saved)
+                self._backend.load(len(self.running), saved)
                 sequence.length = sequence.shared
                 self._counts.prefix_tokens += sequence.shared
 
@@ -147,42 +165,24 @@ class Batch:
         row, start = len(self.running), sequence.length
         goal = sequence.shared if start < sequence.shared else len(sequence.prompt)
         upto = min(goal, start + most)
-        tokens = torch.tensor([sequence.prompt[start:upto]], device=self._device)
-        mask = self._cache.read_rows(row, start, upto - start)
-        positions = torch.arange(start, upto, device=self._device)[None]
-        logits = self._forward(tokens, positions, mask)
+        logits = self._backend.read(row, start, sequence.prompt[start:upto])
         sequence.length = upto
         if upto == sequence.shared:
             self._keep_prefix(tuple(sequence.prompt[:upto]), row)
         if upto == len(sequence.prompt):
             self.reading = None
             self.running.append(sequence)
-            self._take(sequence, logits[0, -1].cpu())
+            self._take(sequence, logits)
         return upto - start
 
     def _decode(self) -> None:
         fresh = list(self.running)
-        tokens = torch.tensor([[s.written[-1]] for s in fresh], device=self._device)
-        positions, mask = self._cache.step_rows([s.length for s in fresh])
-        with self._governor.step(len(fresh)):
-            logits = self._forward(tokens, positions, mask)[:, -1].cpu()
+        logits = self._backend.decode([s.written[-1] for s in fresh], [s.length for s in fresh])
         for row, sequence in enumerate(fresh):
             sequence.length += 1
             self._take(sequence, logits[row])
 
-    def _forward(self, tokens: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        out = self._model(
-            input_ids=tokens,
-            position_ids=positions,
-            attention_mask=mask,
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        logits: torch.Tensor = out.logits
-        return logits
-
-    def _take(self, sequence: Sequence, logits: torch.Tensor) -> None:
+    def _take(self, sequence: Sequence, logits: np.ndarray) -> None:
         token = sequence.sampler.choose(logits)
         sequence.written.append(token)
         self._counts.completion_tokens += 1
@@ -191,7 +191,7 @@ class Batch:
         reason = None
         if ended or sequence.detokenizer.stopped:
             reason = "stop"
-        elif len(sequence.written) >= sequence.max_tokens or sequence.length + 1 >= self._cache.tokens:
+        elif len(sequence.written) >= sequence.max_tokens or sequence.length + 1 >= self._backend.tokens:
             reason = "length"
         if reason is not None:
             delta += sequence.detokenizer.flush()
@@ -200,9 +200,9 @@ class Batch:
             sequence.emit(Chunk(delta, len(sequence.prompt), len(sequence.written)))
 
     def _keep_prefix(self, key: tuple[int, ...], row: int) -> None:
-        size = len(key) * self._cache.per_token_bytes
+        size = len(key) * self._backend.per_token_bytes
         if size > self._prefix_bytes:
             return
-        self._prefixes[key] = self._cache.save(row, len(key))
-        while sum(map(len, self._prefixes)) * self._cache.per_token_bytes > self._prefix_bytes:
+        self._prefixes[key] = self._backend.save(row, len(key))
+        while sum(map(len, self._prefixes)) * self._backend.per_token_bytes > self._prefix_bytes:
             self._prefixes.popitem(last=False)

@@ -1,4 +1,4 @@
-"""A lexicon as a grammar in llama.cpp's notation: one sentence of known words that ends where a sentence may.
+"""A lexicon as a grammar in the notation of XGrammar: one sentence of known words that ends where a sentence may.
 
 It holds what `constrain.Walk` holds of words: only those of the lexicon, names letter by letter, no clause that ends
 after a weak word or within "a lovely". What needs a memory (no content word twice, an end in time) it cannot say.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import torch
+import numpy as np
 
 from generation.engines.constrain import Walk
 
@@ -13,6 +13,7 @@ CLOSING_BIAS = 0.3
 """So many logits every further token adds to the end of a constrained text, once a third of it is written."""
 HURRY_TOKENS = 6
 """So close to the last token a constrained sentence ends as soon as it can."""
+_HURRY_BIAS = 100.0
 
 
 class Sampler:
@@ -34,51 +35,51 @@ class Sampler:
         self._no_repeat = no_repeat
         self._seen: dict[tuple[int, ...], set[int]] = {}
         self._written: list[int] = []
+        self._random = np.random.default_rng(None if seed is None else seed % (1 << 63))
         self.written = 0
-        self._random = torch.Generator()
-        if seed is None:
-            self._random.seed()
-        else:
-            self._random.manual_seed(seed % (1 << 63))
 
-    def choose(self, logits: torch.Tensor) -> int:
-        """The next token, by logits of shape (vocabulary,), on the CPU."""
-        allowed: torch.Tensor | None = None
-        if self._walk is not None:
-            logits = self._lean_to_end(logits.float(), self._walk)
-            allowed = torch.tensor(self._walk.allowed())
-            logits = logits[allowed]
-        logits = logits.float()
-        banned = self._seen.get(tuple(self._written[-self._no_repeat + 1 :]), ()) if self._no_repeat else ()
-        if banned:
-            places = (
-                torch.isin(allowed, torch.tensor(list(banned))) if allowed is not None else torch.tensor(list(banned))
-            )
-            blocked = logits.clone()
-            blocked[places] = -torch.inf
-            if torch.isfinite(blocked.max()):
-                logits = blocked
-        place = self._draw(logits)
+    def choose(self, logits: np.ndarray) -> int:
+        """The next token, by logits of shape (vocabulary,), float32. They are not changed."""
+        allowed: np.ndarray | None = None
+        if self._walk is None:
+            values = logits.copy()
+        else:
+            allowed = self._walk.allowed()
+            values = logits[allowed]
+            self._lean_to_end(values, allowed, self._walk)
+        self._ban_repeats(values, allowed)
+        place = self._draw(values)
         token = int(allowed[place]) if allowed is not None else place
         self._take(token)
         return token
 
-    def _lean_to_end(self, logits: torch.Tensor, walk: Walk) -> torch.Tensor:
+    def _lean_to_end(self, values: np.ndarray, allowed: np.ndarray, walk: Walk) -> None:
         over = self.written - self._max_tokens // 3
         closing = walk.closing() if over > 0 else []
         if closing:
             hurry = self._max_tokens - self.written <= HURRY_TOKENS
-            logits[closing] += 100.0 if hurry else CLOSING_BIAS * over
-        return logits
+            values[np.isin(allowed, closing)] += _HURRY_BIAS if hurry else CLOSING_BIAS * over
 
-    def _draw(self, logits: torch.Tensor) -> int:
+    def _ban_repeats(self, values: np.ndarray, allowed: np.ndarray | None) -> None:
+        """Rule out tokens that would write a phrase for the second time, unless there is no other."""
+        banned = self._seen.get(tuple(self._written[-self._no_repeat + 1 :])) if self._no_repeat else None
+        if not banned:
+            return
+        places = np.array(list(banned)) if allowed is None else np.flatnonzero(np.isin(allowed, list(banned)))
+        if len(places) < len(values):
+            values[places] = -np.inf
+
+    def _draw(self, values: np.ndarray) -> int:
         if self._temperature == 0:
-            return int(logits.argmax())
-        top = torch.topk(logits, min(CANDIDATES, logits.shape[0]))
-        chances = torch.softmax(top.values / self._temperature, dim=-1)
-        beyond = torch.cumsum(chances, dim=-1) - chances >= self._top_p
-        chances[beyond] = 0
-        return int(top.indices[torch.multinomial(chances, 1, generator=self._random)])
+            return int(values.argmax())
+        n = min(CANDIDATES, len(values))
+        top = np.argpartition(values, -n)[-n:] if n < len(values) else np.arange(n)
+        top = top[np.argsort(-values[top], kind="stable")]
+        chances = np.exp((values[top] - values[top[0]]) / self._temperature, dtype=np.float64)
+        below = np.cumsum(chances)
+        kept = int(np.searchsorted(below, self._top_p * below[-1])) + 1
+        drawn = np.searchsorted(below[:kept], self._random.random() * below[min(kept, n) - 1], side="right")
+        return int(top[min(int(drawn), n - 1)])
 
     def _take(self, token: int) -> None:
         self.written += 1

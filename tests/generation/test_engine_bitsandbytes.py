@@ -8,6 +8,7 @@ import pytest
 
 from cluster.config import parse_section
 from cluster.errors import ConfigError, EngineError
+from generation import engines
 from generation.config import GenerationConfig
 from generation.demo import prepare_model
 from generation.engines import Engine, make, resolve
@@ -26,7 +27,7 @@ class TestBitsAndBytes(EngineContract):
 
     async def test_it_writes_what_transformers_writes(self, engine: Engine) -> None:
         assert isinstance(engine, BitsAndBytesEngine)
-        model, tokenizer = engine._batch._model, engine._tokenizer
+        model, tokenizer = engine._batch._backend.model, engine._tokenizer
         text, _, _ = await collect(engine, request("ours", max_tokens=12))
         messages = [{"role": role, "content": content} for role, content in request("x").messages]
         ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
@@ -67,10 +68,16 @@ async def test_a_stopped_engine_says_so_and_starts_again(models_dir: Path) -> No
     await engine.stop()
 
 
-def test_names_of_engines() -> None:
-    assert resolve("auto") == "bitsandbytes"
+def test_auto_is_the_best_engine_for_machine_and_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "has_cuda", lambda: False)
+    assert resolve("auto", "demo") == resolve("auto", "/a/file.gguf") == "openvino"
+    assert resolve("auto", "Qwen/Qwen2.5-0.5B-Instruct") == "bitsandbytes"
+    monkeypatch.setattr(engines, "has_cuda", lambda: True)
+    assert resolve("auto", "demo") == "bitsandbytes"
+    assert resolve("auto", "demo", "cpu") == "openvino"
+    assert resolve("openvino", "demo") == "openvino"
     with pytest.raises(ConfigError, match="known are auto, bitsandbytes"):
-        resolve("abacus")
+        resolve("abacus", "demo")
 
 
 @pytest.mark.parametrize("model", ["./nowhere", "/nowhere.gguf", "~/nowhere", "gpt", "a/b/c"])

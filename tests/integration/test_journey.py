@@ -146,8 +146,8 @@ def test_an_unknown_item_is_not_found_and_an_unknown_person_is_no_error(api: htt
 
 def test_models_and_status_show_what_runs(api: httpx.Client, server: Copy) -> None:
     model = api.get("/v1/models").json()["data"][0]
-    assert model["quantization"] == "nf4"
-    assert model["engine"] == "bitsandbytes"
+    assert model["quantization"] == "q4_1"
+    assert model["engine"] == "openvino"
     assert model["weight_bytes"] > 10_000_000
     assert model["model_version"] == api.get("/v1/popular").json()["model_version"]
     shown = server.command("status", "--json")

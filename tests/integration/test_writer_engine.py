@@ -46,7 +46,7 @@ async def collect(writer: Writer, made: WriteTask) -> TextDone:
 
 async def test_it_says_what_it_runs_on(writer: Writer) -> None:
     info = await writer.info()
-    assert (info.engine, info.model, info.quantization) == ("bitsandbytes", DEMO_NAME, "nf4")
+    assert (info.engine, info.model, info.quantization) == ("openvino", DEMO_NAME, "q4_1")
     assert 50e6 < info.weight_bytes < 135e6
     await writer.check_health()
 

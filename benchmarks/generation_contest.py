@@ -1,16 +1,14 @@
-"""The contestants of `benchmarks.generation`, each run in a process of its own."""
+"""What the contestants of `benchmarks.generation` write, how they are timed, and our engines among them."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import random
 import resource
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from itertools import pairwise
 from pathlib import Path
@@ -74,8 +72,9 @@ def measure(contestant: str, asked: argparse.Namespace) -> dict[str, Any]:
     if kind == "engine":
         asyncio.run(_measure_engine(name, asked, result))
     else:
-        batch = {"transformers": _transformers, "llama.cpp": _llama}[name](asked)
-        asyncio.run(_streams(batch, asked, result))
+        from benchmarks.generation_peers import PEERS
+
+        asyncio.run(timed_streams(PEERS[name](asked), asked, result))
     result["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     return result
 
@@ -100,13 +99,14 @@ async def _measure_engine(name: str, asked: argparse.Namespace, result: dict[str
     async def batch(texts: list[tuple[list[dict[str, str]], int]]) -> list[Timed]:
         return await asyncio.gather(*(one(messages, number) for messages, number in texts))
 
-    await _streams(batch, asked, result)
+    await timed_streams(batch, asked, result)
     if asked.pitches:
         result["pitches"] = await _pitches(engine, config, asked.pitches)
     await engine.stop()
 
 
-async def _streams(batch: Batch, asked: argparse.Namespace, result: dict[str, Any]) -> None:
+async def timed_streams(batch: Batch, asked: argparse.Namespace, result: dict[str, Any]) -> None:
+    """Write texts, so many at a time, and put tokens per second and the wait for the first token into `result`."""
     for streams in map(int, asked.streams.split(",")):
         rounds = max(1, asked.requests // streams)
         texts = [(messages, number) for number, messages in enumerate(conversations(streams * rounds))]
@@ -116,13 +116,18 @@ async def _streams(batch: Batch, asked: argparse.Namespace, result: dict[str, An
         for start in range(0, len(texts), streams):
             timed += await batch(texts[start : start + streams])
         took = time.perf_counter() - began
-        firsts = [first for _, first in timed]
-        result[f"streams_{streams}"] = {
-            "tokens_per_s": round(sum(tokens for tokens, _ in timed) / took, 1),
-            "tokens": sum(tokens for tokens, _ in timed),
-            "first_token_p50_s": round(float(np.percentile(firsts, 50)), 3),
-            "first_token_p95_s": round(float(np.percentile(firsts, 95)), 3),
-        }
+        result[f"streams_{streams}"] = timings(timed, took)
+
+
+def timings(timed: list[Timed], took_s: float) -> dict[str, Any]:
+    """Tokens per second, and percentiles of the seconds until a first token."""
+    tokens, firsts = sum(tokens for tokens, _ in timed), [first for _, first in timed]
+    return {
+        "tokens_per_s": round(tokens / took_s, 1),
+        "tokens": tokens,
+        "first_token_p50_s": round(float(np.percentile(firsts, 50)), 3),
+        "first_token_p95_s": round(float(np.percentile(firsts, 95)), 3),
+    }
 
 
 async def _pitches(engine: Engine, config: GenerationConfig, n: int) -> dict[str, Any]:
@@ -156,82 +161,3 @@ async def _pitches(engine: Engine, config: GenerationConfig, n: int) -> dict[str
         "rules": dict(Counter(rule for text in texts for rule in text.rules)),
         "examples": [text.text for text in texts[:3]],
     }
-
-
-def _transformers(asked: argparse.Namespace) -> Batch:
-    """`generate` on the weights that our engine `bitsandbytes` loads: one static batch at a time."""
-    import torch
-
-    from generation.demo import prepare_model
-    from generation.engines.loading import load
-
-    torch.set_num_threads(asked.threads)
-    model, tokenizer = load(str(prepare_model("demo", Path(asked.models_dir))), GenerationConfig(device="cpu"))
-    model.set_attn_implementation("sdpa")
-    tokenizer.padding_side = "left"
-    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-
-    def write(texts: list[tuple[list[dict[str, str]], int]]) -> list[Timed]:
-        first: list[float] = []
-
-        def note(ids: Any, scores: Any) -> Any:
-            first.append(time.perf_counter())
-            return scores
-
-        began = time.perf_counter()
-        rendered = [
-            tokenizer.apply_chat_template(messages[:-1], tokenize=False, add_generation_prompt=True)
-            + messages[-1]["content"]
-            for messages, _ in texts
-        ]
-        inputs = tokenizer(rendered, return_tensors="pt", padding=True, add_special_tokens=False)
-        with torch.inference_mode():
-            out = model.generate(
-                **inputs, max_new_tokens=asked.tokens, do_sample=False, logits_processor=[note],
-                pad_token_id=tokenizer.pad_token_id,
-            )  # fmt: skip
-        new = out[:, inputs["input_ids"].shape[1] :]
-        ends = {tokenizer.eos_token_id, tokenizer.pad_token_id}
-        written = [next((n + 1 for n, token in enumerate(row) if token in ends), len(row)) for row in new.tolist()]
-        return [(tokens, first[0] - began) for tokens in written]
-
-    async def batch(texts: list[tuple[list[dict[str, str]], int]]) -> list[Timed]:
-        return await asyncio.to_thread(write, texts)
-
-    return batch
-
-
-def _llama(asked: argparse.Namespace) -> Batch:
-    """llama.cpp's server as `xllamacpp` has it, called in process."""
-    import xllamacpp
-
-    from generation.demo import demo_gguf
-
-    params = xllamacpp.CommonParams()
-    params.model.path = str(demo_gguf())
-    params.n_parallel, params.n_ctx = 8, 8 * 1024
-    params.n_gpu_layers, params.verbosity = 0, 0
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = asked.threads
-    server, pool = xllamacpp.Server(params), ThreadPoolExecutor(8)
-
-    def write(messages: list[dict[str, str]]) -> Timed:
-        heard: list[float] = []
-        used: list[int] = [0]
-
-        def take(piece: str) -> bool:
-            data = json.loads(piece)
-            if any((choice.get("delta") or {}).get("content") for choice in data.get("choices", ())):
-                heard.append(time.perf_counter())
-            used[0] = (data.get("usage") or {}).get("completion_tokens", used[0])
-            return False
-
-        body = {"messages": messages, "max_tokens": asked.tokens, "temperature": 0, "stream": True}
-        began = time.perf_counter()
-        server.handle_chat_completions(json.dumps(body | {"stream_options": {"include_usage": True}}), take)
-        return used[0] or len(heard), (heard or [time.perf_counter()])[0] - began
-
-    async def batch(texts: list[tuple[list[dict[str, str]], int]]) -> list[Timed]:
-        loop = asyncio.get_running_loop()
-        return await asyncio.gather(*(loop.run_in_executor(pool, write, messages) for messages, _ in texts))
-
-    return batch
