@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from cluster.catalogue import Catalogue
@@ -13,6 +15,8 @@ from cluster.store import Store
 
 NO_VERSION = "none"
 _COUNTED_FOR_S = 5.0
+_PAUSE = 20.0
+"""Counting goes through all events: it pauses for at least so many times as long as it took."""
 _LENGTH = 2000
 _MAX_TENANTS = 256
 
@@ -20,17 +24,20 @@ _MAX_TENANTS = 256
 @dataclass(slots=True)
 class _Counted:
     counts: dict[str, int] = field(default_factory=dict)
-    counted_s: float = -_COUNTED_FOR_S
+    next_s: float = -math.inf
+    """When to count again (monotonic)."""
+    counting: Future[None] | None = None
     version: int = -1
     order: list[str] = field(default_factory=list)
 
 
 class Popularity:
-    """Blocking; used from one thread at a time."""
+    """Blocking; used from one thread at a time. Only the first list of a tenant waits for the count of its events."""
 
     def __init__(self, store: Store, catalogue: Catalogue) -> None:
         self._store = store
         self._catalogue = catalogue
+        self._counter = ThreadPoolExecutor(1, thread_name_prefix="popularity")
         self._tenants: OrderedDict[str, _Counted] = OrderedDict()
 
     def rank(self, query: RankQuery) -> RankedList:
@@ -55,16 +62,28 @@ class Popularity:
         self._tenants.move_to_end(tenant)
         if len(self._tenants) > _MAX_TENANTS:
             self._tenants.popitem(last=False)
-        now = time.monotonic()
-        if now - found.counted_s >= _COUNTED_FOR_S:
-            found.counts, found.counted_s = dict(self._store.events.popular(tenant, _LENGTH)), now
-            found.version = -1
+        if found.counting is None and time.monotonic() >= found.next_s:
+            found.counting = self._counter.submit(self._count, tenant, found)
+            if found.next_s == -math.inf:
+                found.counting.result()
+        if found.counting is not None and found.counting.done():
+            found.counting = None
         version = self._catalogue.version
         if found.version != version:
+            counts = found.counts
             items = reversed(self._catalogue.items(tenant))
-            newest = [item.item_id for item in items if item.item_id not in found.counts]
-            found.order, found.version = [*found.counts, *newest[:_LENGTH]], version
+            newest = [item.item_id for item in items if item.item_id not in counts]
+            found.order, found.version = [*counts, *newest[:_LENGTH]], version
         return found
+
+    def _count(self, tenant: str, found: _Counted) -> None:
+        began = time.monotonic()
+        try:
+            found.counts = dict(self._store.events.popular(tenant, _LENGTH))
+            found.version = -1
+        finally:
+            ended = time.monotonic()
+            found.next_s = ended + max(_COUNTED_FOR_S, _PAUSE * (ended - began))
 
 
 def _item(item_id: str, count: int, explain: bool) -> RankedItem:
