@@ -23,7 +23,6 @@ def check(line: dict[str, Any]) -> None:
     print(json.dumps(line))
     assert line["missing"] == 0 and line["duplicates"] == 0, line
     assert line["acknowledged"] > 100, line
-    assert line["late"] == 0, line
     assert not any("broken" in code for code in line["codes"]), line
 
 
@@ -35,6 +34,7 @@ def test_scenario(name: str) -> None:
     check(line)
     if name != "everything":  # when nobody is there, nobody answers
         assert line["window"]["failed_share"] <= MAX_FAILED_SHARE, line
+        assert line["late"] == 0, line
     if name == "writer":
         assert line["texts_begun"] > 0 and line["streams"].get("error", 0) <= line["texts_begun"], line
         assert all(end.startswith(("done", "error")) for end in line["streams"]), line["streams"]
