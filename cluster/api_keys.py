@@ -54,6 +54,10 @@ class KeyHasher:
         """What is stored of a new key."""
         return _digest(key, self._secrets[0])
 
+    def digests(self, key: bytes) -> tuple[bytes, ...]:
+        """The digests under all secrets, that of a new key first."""
+        return tuple(_digest(key, secret) for secret in self._secrets)
+
     def matches(self, key: bytes, digest: bytes) -> bool:
         """Whether this is the digest of the key, in a time that does not depend on how much of it is right."""
         found = [hmac.compare_digest(_digest(key, secret), digest) for secret in self._secrets]
@@ -69,7 +73,8 @@ class KeyTable:
         self.hasher = KeyHasher(copy_secrets(settings, "api keys"))
         key = api_key(settings).encode()
         everything = Principal(f"key:{BOOTSTRAP}", self._home, frozenset(SCOPES), is_operator=True)
-        self._bootstrap = (self.hasher.digest(key), None, everything)
+        self._bootstrap_digests = self.hasher.digests(key)
+        self._bootstrap = (self._bootstrap_digests[0], None, everything)
         self._keys: dict[str, tuple[bytes, int | None, Principal]] = {}
 
     def load(self, stored: Iterable[StoredKey]) -> None:
@@ -87,12 +92,17 @@ class KeyTable:
             return None
         return None if expires_ms is not None and expires_ms <= time.time() * 1000 else principal
 
-    def by_id(self, key_id: str) -> tuple[bytes, Principal] | None:
-        """Digest and owner of a key that is valid now: for a session, which was made with the key once."""
-        entry = self._bootstrap if key_id == BOOTSTRAP else self._keys.get(key_id)
+    def by_id(self, key_id: str) -> tuple[tuple[bytes, ...], Principal] | None:
+        """Digests and owner of a key that is valid now: for a session, which was made with the key once.
+
+        The bootstrap key has a digest under each secret, a stored one the digest that is stored.
+        """
+        if key_id == BOOTSTRAP:
+            return self._bootstrap_digests, self._bootstrap[2]
+        entry = self._keys.get(key_id)
         if entry is None or (entry[1] is not None and entry[1] <= time.time() * 1000):
             return None
-        return entry[0], entry[2]
+        return (entry[0],), entry[2]
 
     def _principal(self, key: StoredKey) -> Principal:
         scopes = frozenset(key.scopes)

@@ -11,10 +11,12 @@ import asyncio
 import logging
 import time
 from math import ceil
+from typing import Any
 
 from limits import RateLimitItem
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from redis.asyncio import ConnectionPool
 
 from cluster.api_keys import Principal
 from cluster.config import LimitsConfig
@@ -34,11 +36,21 @@ class Limiter:
         self._timeout_s = config.timeout_s
         self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._shared: SlidingWindowCounterRateLimiter | None = None
+        self._pool: ConnectionPool | None = None
         self._ask_shared_s = 0.0
         if config.storage_url is not None:
             url = config.storage_url.get_secret_value()
-            storage = RedisStorage(f"async+{url}", implementation="redispy", key_prefix="tailorbird")
+            pool: Any = ConnectionPool.from_url(url)
+            self._pool = pool
+            storage = RedisStorage(
+                f"async+{url}", implementation="redispy", key_prefix="tailorbird", connection_pool=pool
+            )
             self._shared = SlidingWindowCounterRateLimiter(storage)
+
+    async def stop(self) -> None:
+        """Let go of Redis."""
+        if self._pool is not None:
+            await self._pool.disconnect()
 
     async def admit(self, principal: Principal, headers: Headers) -> None:
         """Count one request. What is left is added to `headers`, also when it is refused.

@@ -9,6 +9,9 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from deployments.problems import OPENAI_PREFIXES
+from deployments.schemas import OpenAIError, Problem
+
 SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or a token of the issuer."},
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -33,16 +36,33 @@ def describe(app: FastAPI, models: tuple[type[BaseModel], ...]) -> None:
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             made = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
-            _, extra = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
+            known = [(model, "validation") for model in (*models, Problem, OpenAIError)]
+            _, extra = models_json_schema(known, ref_template=_REF)  # type: ignore[arg-type]
             schemas = made.setdefault("components", {}).setdefault("schemas", {})
             for name, schema in extra.get("$defs", {}).items():
                 schemas.setdefault(name, schema)
+            schemas.pop("HTTPValidationError", None)
+            schemas.pop("ValidationError", None)
+            for path, item in made["paths"].items():
+                for operation in item.values():
+                    _tell_errors(path, operation)
             made["components"]["securitySchemes"] = SECURITY_SCHEMES
             made["security"] = [{name: []} for name in SECURITY_SCHEMES]
             app.openapi_schema = made
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]
+
+
+def _tell_errors(path: str, operation: dict[str, Any]) -> None:
+    """Say what errors look like: problem documents, or OpenAI's envelope on OpenAI's routes."""
+    operation["responses"].pop("422", None)
+    if path.startswith(OPENAI_PREFIXES):
+        content = {"application/json": {"schema": _ref(OpenAIError)}}
+    else:
+        content = {"application/problem+json": {"schema": _ref(Problem)}}
+    operation["responses"]["4XX"] = {"description": "The request is at fault; `detail` says how.", "content": content}
+    operation["responses"]["5XX"] = {"description": "It cannot be answered now.", "content": content}
 
 
 def _body(content: dict[str, Any]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ class PageSessions:
         if found is None:
             raise ForbiddenError("a session is made from an API key")
         session_id = secrets.token_urlsafe(16)
-        value = self._signer.dumps([key_id, found[0].hex()[:32], session_id])
+        value = self._signer.dumps([key_id, found[0][0].hex()[:32], session_id])
         return str(value), self._csrf(session_id), int(time.time()) + self.max_age_s
 
     def find(self, header: bytes, method: str, headers: Mapping[bytes, bytes]) -> Principal | None:
@@ -95,7 +95,7 @@ class PageSessions:
             return None
         key_id, fingerprint, session_id = value
         found = self._keys.by_id(key_id)
-        if found is None or not hmac.compare_digest(found[0].hex()[:32], fingerprint):
+        if found is None or fingerprint not in {digest.hex()[:32] for digest in found[0]}:
             return None
         return found[1], session_id
 

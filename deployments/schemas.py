@@ -370,3 +370,36 @@ class AuditPage(BaseModel):
 
     entries: list[AuditOut]
     next_before: int | None
+
+
+class Fault(BaseModel):
+    """One fault of a request and its place, e.g. `["events", 3, "timestamp"]`."""
+
+    loc: list[str | int]
+    msg: str
+
+
+class Problem(BaseModel):
+    """What an error says (RFC 9457). `instance` is the request's id, which finds it in the log."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[Fault] = []
+
+
+class OpenAIFault(BaseModel):
+    """An error in OpenAI's form."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class OpenAIError(BaseModel):
+    """The envelope of errors on OpenAI's routes."""
+
+    error: OpenAIFault

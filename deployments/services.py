@@ -70,7 +70,8 @@ class Services:
         oidc = settings.oidc
         tokens = TokenVerifier(oidc, settings.tenant, settings.limits.per_key) if oidc.issuer else None
         self._mark_secret = copy_secrets(settings, "audit log")[0]
-        self.access = Access(self.keys, settings.tenant, self.sessions, tokens, Limiter(settings.limits))
+        self.limiter = Limiter(settings.limits)
+        self.access = Access(self.keys, settings.tenant, self.sessions, tokens, self.limiter)
         self.identity = Identity.of(settings)
         self.metrics = HttpMetrics()
         self.pool = SessionPool(settings) if pool is None else pool
@@ -146,6 +147,7 @@ class Services:
         await self.writer.stop()
         await self.catalogue.stop()
         await self.keys.stop()
+        await self.limiter.stop()
         await self.pool.stop()
         await asyncio.to_thread(self.store.close)
 

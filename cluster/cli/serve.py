@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 from rich.console import Console
@@ -183,7 +184,8 @@ def _print_welcome(url: str, key: str, key_is_given: bool) -> None:
     chat = (
         '{"model": "tailorbird", "user": "42", "messages": [{"role": "user", "content": "A funny film for tonight?"}]}'
     )
-    console.print(f"\naddress  {url}\nAPI key  {key}{' (from your settings)' if key_is_given else ''}\n", markup=False)
+    given = " (from your settings)" if key_is_given else ""
+    console.print(f"\naddress  {url}\nAPI key  {key}{given}\npage     {url}/#key={quote(key)}\n", markup=False)
     print(f'curl -s {url}/v1/recommendations {auth} -d \'{{"user_id": "42", "n": 5, "include": ["title"]}}\'')
     print(
         f'curl -sN {url}/v1/content {auth} -d \'{{"kind": "pitch", "user_id": "42", "item_id": "50", "stream": true}}\''

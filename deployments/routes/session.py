@@ -59,6 +59,8 @@ def _record(principal: Principal, token: str | None) -> dict[str, Any]:
 
 def _set(response: Response, request: Request, services: Services, value: str, max_age_s: int) -> None:
     is_https = "https" in {request.url.scheme, request.headers.get("x-forwarded-proto")}
-    response.set_cookie(
-        services.sessions.cookie, value, max_age=max_age_s, httponly=True, samesite="strict", secure=is_https
-    )
+    cookie = services.sessions.cookie
+    response.set_cookie(cookie, value, max_age=max_age_s, httponly=True, samesite="strict", secure=is_https)
+    # Tells the page, which cannot see the other, that asking who it is makes sense. It says nothing else.
+    mark = "1" if value else ""
+    response.set_cookie(f"{cookie}_open", mark, max_age=max_age_s, samesite="strict", secure=is_https)

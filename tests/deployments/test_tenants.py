@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from ray.exceptions import RayTaskError
 from sqlalchemy import select
 
 from cluster.config import Settings
@@ -31,18 +32,17 @@ GUESSED = ("acme-1", "acme-2")
 
 
 async def _away(task: object) -> AsyncIterator[object]:
-    raise EngineError("no writer runs here")
+    raise RayTaskError("write", "no traceback", EngineError("no writer runs here"))
     yield
 
 
 AWAY = SimpleNamespace(options=lambda **_: SimpleNamespace(write=SimpleNamespace(remote=_away)))
-"""The handle of writers that are all gone: texts are templates."""
+"""The handle of writers that all fail: texts are templates."""
 
 
 @pytest.fixture
 async def app(settings: Settings, shard: Shard) -> AsyncIterator[App]:
-    ingress = settings.ingress.model_copy(update={"timeout_s": 1.0})
-    async with running_app(settings.model_copy(update={"ingress": ingress}), shard, AWAY) as running:
+    async with running_app(settings, shard, AWAY) as running:
         yield running
 
 

@@ -123,13 +123,25 @@ def test_ray_asks_for_its_token(name: str) -> None:
 
 
 def test_secrets_are_references() -> None:
-    spec = spec_of({"pseudonymise": {"existingSecret": "p"}, "models": {"huggingFaceTokenSecret": "h"}})
+    spec = spec_of(
+        {
+            "pseudonymise": {"existingSecret": "p", "oldKeysSecretKey": "old"},
+            "models": {"huggingFaceTokenSecret": "h"},
+            "secretKey": {"existingSecret": "s"},
+            "encryption": {"existingSecret": "e"},
+            "rateLimits": {"existingSecret": "r"},
+        }
+    )
     for group in groups_of(spec):
         found = environment(ray_container(group))
         for variable, name, key in (
             ("TAILORBIRD_DATABASE_URL", "db", "database-url"),
             ("TAILORBIRD_API_KEY", "api", "api-key"),
             ("TAILORBIRD_PSEUDONYMISE_KEY", "p", "pseudonymise-key"),
+            ("TAILORBIRD_PSEUDONYMISE_OLD_KEYS", "p", "old"),
+            ("TAILORBIRD_SECRET_KEY", "s", "secret-key"),
+            ("TAILORBIRD_ENCRYPTION_KEYS", "e", "encryption-keys"),
+            ("TAILORBIRD_LIMITS__STORAGE_URL", "r", "limits-storage-url"),
             ("HF_TOKEN", "h", "token"),
         ):
             assert found[variable] == {"secretKeyRef": {"name": name, "key": key}}

@@ -1,16 +1,17 @@
-// Asking for the API key, once for this tab, and again when the server refuses it.
-import { call } from "./api.js";
+// Asking for the API key, when the address holds none and the browser has no session for one any more.
+import { mayResume, resume, signIn } from "./api.js";
 import { byId } from "./dom.js";
 import { t } from "./i18n.js";
-import { key, on, setKey } from "./state.js";
+import { on, takeKey } from "./state.js";
 
 let waiting = null;
 let isWatching = false;
 
-/** Resolves when there is a key that the server accepts. */
+/** Resolves when there is a session. */
 export async function haveKey() {
-  const problem = key() ? await refusal() : "";
-  if (!key() || problem) await askForKey(problem);
+  const key = takeKey();
+  const problem = key ? await refusal(() => signIn(key)) : mayResume() ? await refusal(resume, "") : "";
+  if (problem !== null) await askForKey(problem);
   isWatching = true;
 }
 
@@ -23,8 +24,7 @@ export function startKeyDialog(again) {
   byId("key-form").addEventListener("submit", submit);
   on("unauthorised", async () => {
     if (waiting || !isWatching) return;
-    setKey("");
-    await askForKey(t("key.wrong"));
+    await askForKey(t("key.over"));
     again();
   });
 }
@@ -41,10 +41,8 @@ async function submit(event) {
   const input = byId("key-input");
   const fault = byId("key-error");
   fault.textContent = "";
-  setKey(input.value.trim());
-  const problem = await refusal();
-  if (problem) {
-    setKey("");
+  const problem = await refusal(() => signIn(input.value.trim()));
+  if (problem !== null) {
     fault.textContent = problem;
     input.select();
     return;
@@ -56,12 +54,12 @@ async function submit(event) {
   done?.();
 }
 
-/** Why the server does not take the key, or nothing. */
-async function refusal() {
+/** Why there is no session, `wrong` if the server does not take the key or the cookie; null if there is one. */
+async function refusal(enter, wrong = t("key.wrong")) {
   try {
-    await call("GET", "/v1/models");
-    return "";
+    await enter();
+    return null;
   } catch (error) {
-    return error.status === 401 ? t("key.wrong") : error.message;
+    return error.status === 401 ? wrong : error.message;
   }
 }

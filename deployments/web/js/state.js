@@ -1,4 +1,4 @@
-// What the page remembers, and how its parts hear of changes. Key and person live in this tab's session storage.
+// What the page remembers, and how its parts hear of changes. The person lives in this tab's session storage; no key does.
 
 const bus = new EventTarget();
 
@@ -6,7 +6,6 @@ const bus = new EventTarget();
 export const on = (name, handler) => bus.addEventListener(name, (event) => handler(event.detail));
 export const emit = (name, detail) => bus.dispatchEvent(new CustomEvent(name, { detail }));
 
-const KEY = "tailorbird.key";
 const PERSON = "tailorbird.person";
 const TRAIL = "tailorbird.trail";
 const TRAIL_LENGTH = 30;
@@ -21,10 +20,13 @@ export function randomId(bytes = 16) {
 /** This visit: events carry it as their `session_id`. */
 export const visit = randomId();
 
-export const key = () => sessionStorage.getItem(KEY) ?? "";
-export function setKey(value) {
-  if (value) sessionStorage.setItem(KEY, value);
-  else sessionStorage.removeItem(KEY);
+let given = "";
+
+/** The key that the address held, once. */
+export function takeKey() {
+  const key = given;
+  given = "";
+  return key;
 }
 
 export const isStranger = (id) => id.startsWith("new-");
@@ -61,9 +63,9 @@ export const verdict = (id) => trail().find((entry) => entry.id === id && entry.
 
 /** Take `#key=...` and `#person=...` out of the address, so that neither is bookmarked, shared or seen. */
 export function readFragment() {
-  const given = new URLSearchParams(location.hash.slice(1));
-  if (!given.has("key") && !given.has("person")) return;
-  if (given.get("key")) setKey(given.get("key"));
-  if (given.get("person")) sessionStorage.setItem(PERSON, given.get("person"));
+  const fragment = new URLSearchParams(location.hash.slice(1));
+  if (!fragment.has("key") && !fragment.has("person")) return;
+  if (fragment.get("key")) given = fragment.get("key");
+  if (fragment.get("person")) sessionStorage.setItem(PERSON, fragment.get("person"));
   history.replaceState(null, "", location.pathname + location.search);
 }

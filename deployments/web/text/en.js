@@ -10,10 +10,11 @@ export default {
   "language.switch": "Switch to Chinese",
 
   "key.title": "API key",
-  "key.why": "The server prints its key when it starts. This tab keeps it until you close it.",
+  "key.why": "The server prints its key when it starts. The browser gets a session for it; the page keeps no key.",
   "key.label": "Key",
   "key.submit": "Open the page",
   "key.checking": "Checking the key",
+  "key.over": "The session is over: enter the key again.",
   "key.wrong": "The server does not accept this key.",
 
   "person.now": "Lists for",
@@ -134,6 +135,7 @@ export default {
   "error.timeout": "The server took too long.",
   "error.key": "The key is not accepted.",
   "error.busy": "The server is busy. Try again in a moment.",
+  "error.forbidden": "This key may not do that.",
   "error.notFound": "It is not in the catalogue.",
   "error.server": "Something went wrong on the server.",
   "error.request": "Request {id}",

@@ -10,10 +10,11 @@ export default {
   "language.switch": "切换到英文",
 
   "key.title": "API 密钥",
-  "key.why": "服务器启动时会打印密钥。它只保存在此标签页中，关闭后即清除。",
+  "key.why": "服务器启动时会打印密钥。浏览器只得到一个会话，页面不保存密钥。",
   "key.label": "密钥",
   "key.submit": "打开页面",
   "key.checking": "正在验证密钥",
+  "key.over": "会话已结束，请重新输入密钥。",
   "key.wrong": "服务器不接受此密钥。",
 
   "person.now": "当前用户",
@@ -134,6 +135,7 @@ export default {
   "error.timeout": "服务器响应超时。",
   "error.key": "密钥未被接受。",
   "error.busy": "服务器繁忙，请稍后重试。",
+  "error.forbidden": "此密钥无权执行该操作。",
   "error.notFound": "目录中没有此条目。",
   "error.server": "服务器出错。",
   "error.request": "请求 {id}",

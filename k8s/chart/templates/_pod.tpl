@@ -48,6 +48,28 @@ imagePullSecrets:
 - name: TAILORBIRD_PSEUDONYMISE_KEY
   valueFrom:
     {{- include "tailorbird.secretKeyRef" (list . .Values.pseudonymise "pseudonymise-key") | nindent 4 }}
+{{- with .Values.pseudonymise.oldKeysSecretKey }}
+- name: TAILORBIRD_PSEUDONYMISE_OLD_KEYS
+  valueFrom:
+    secretKeyRef:
+      name: {{ $.Values.pseudonymise.existingSecret }}
+      key: {{ . }}
+{{- end }}
+{{- end }}
+{{- if .Values.secretKey.existingSecret }}
+- name: TAILORBIRD_SECRET_KEY
+  valueFrom:
+    {{- include "tailorbird.secretKeyRef" (list . .Values.secretKey "secret-key") | nindent 4 }}
+{{- end }}
+{{- if .Values.encryption.existingSecret }}
+- name: TAILORBIRD_ENCRYPTION_KEYS
+  valueFrom:
+    {{- include "tailorbird.secretKeyRef" (list . .Values.encryption "encryption-keys") | nindent 4 }}
+{{- end }}
+{{- if .Values.rateLimits.existingSecret }}
+- name: TAILORBIRD_LIMITS__STORAGE_URL
+  valueFrom:
+    {{- include "tailorbird.secretKeyRef" (list . .Values.rateLimits "limits-storage-url") | nindent 4 }}
 {{- end }}
 {{- if .Values.artifacts.existingSecret }}
 - name: TAILORBIRD_ARTIFACTS_URL
