@@ -56,16 +56,16 @@ def test_an_operator_sees_how_it_stands(tab: Any, server: Copy, api: httpx.Clien
     expect(tile(page, "version")).to_have_text(version)
     expect(tile(page, "items")).to_have_text(f"{api.get('/v1/ops').json()['items']:,}")
     expect(page.locator("#versions .live th")).to_contain_text(version)
-    expect(page.locator("#versions thead")).to_contain_text("ndcg@10")
+    expect(page.locator("#versions thead").first).to_contain_text("ndcg@10")
     for name in ("Ingress", "Writer"):
         row = page.locator("#processes tbody tr", has_text=name)
         expect(row).to_contain_text("healthy")
         expect(row).to_contain_text("1 running")
     expect(page.locator("#processes tbody").last.locator("tr")).to_have_count(1)  # SQLite: one shard
     expect(page.locator("#requests tbody tr", has_text="/v1/recommendations")).to_contain_text("200:")
-    expect(page.locator("#writing tbody tr", has_text="pitch")).to_contain_text("s")
-    expect(page.locator("#outcomes tbody tr", has_text=version)).to_contain_text("%")
-    expect(page.locator("#outcomes tbody tr", has_text="pitch")).to_contain_text("s")
+    expect(page.locator("#writing tbody tr", has_text="pitch").first).to_contain_text("s")
+    expect(page.locator("#outcomes tbody tr", has_text=version).first).to_contain_text("%")
+    expect(page.locator("#outcomes tbody tr", has_text="pitch").first).to_contain_text("s")
 
 
 def test_rates_follow_the_load(tab: Any, server: Copy, api: httpx.Client) -> None:
