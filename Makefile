@@ -47,16 +47,12 @@ browser:
 	  (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium) >/dev/null || \
 	  echo "no chromium here: the page's tests will be skipped"; fi
 
-# Real services for tests: Redis from Debian, and an S3 server (moto) in an environment of its own, since it wants an
-# older dateutil than Ray's dashboard has. What is not there is skipped, with the reason.
+# An S3 server (moto) for tests, in an environment of its own: it wants an older dateutil than constraints.txt has. Where
+# it is missing its tests are skipped, with the reason.
 MOTO := moto[s3]==5.1.22 flask==3.1.3 flask-cors==6.0.2
 
 .PHONY: services
 services: $(VENV)/s3/.installed
-	@command -v redis-server >/dev/null || { \
-	  echo "installing Debian's redis-server for the tests of the head's fault tolerance ..."; \
-	  (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server) >/dev/null || \
-	  echo "no redis-server here: its tests will be skipped"; }
 
 $(VENV)/s3/.installed: | $(VENV)/bin/python
 	@($(PYTHON) -m venv $(VENV)/s3 && $(VENV)/s3/bin/pip install -q --disable-pip-version-check $(MOTO) && touch $@) || \
