@@ -212,11 +212,16 @@ class Ranker:
             pools = best_of(scores, sizes)
         else:
             fresh = np.arange(len(self.model.item_ids), len(self.items))
+            out = [self._out(query) for query in queries]
+            more = max(map(len, out), default=0) + len(self._barred)
+            found = self._retriever.pools(self._scorer, batch, queries, self._numbers, fresh, more)
             pools = []
-            found = self._retriever.pools(self._scorer, batch, queries, self._numbers, fresh)
-            for query, size, (candidates, values) in zip(queries, sizes, found, strict=True):
+            for gone, size, (candidates, values) in zip(out, sizes, found, strict=True):
                 values = values + self._tie[candidates]
-                values[np.isin(candidates, np.concatenate([self._out(query), self._barred]))] = -np.inf
+                for numbers in (gone, self._barred):
+                    if len(numbers) and len(candidates):
+                        places = np.minimum(np.searchsorted(candidates, numbers), len(candidates) - 1)
+                        values[places[candidates[places] == numbers]] = -np.inf
                 places, kept = best_of(values[None, :], [size])[0]
                 pools.append((candidates[places], kept))
         chosen = [self._choose(query, *pool) for query, pool in zip(queries, pools, strict=True)]

@@ -1,4 +1,8 @@
-"""Candidates from several sources, for catalogues that are too large to score all of it for every list."""
+"""Candidates from several sources, for catalogues that are too large to score all of it for every list.
+
+From the index those with the best sum over the factor sources and the biases, from each neighbour source its best, what
+is popular, and what is new. All candidates are then scored exactly, by all sources.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,10 @@ from graph.scoring import Batch, Scorer
 
 ALLOWED_EXACT = 20_000
 """Up to this many allowed items are all scored instead of being looked for."""
+POPULAR = 200
+"""Popular items that always compete. They are in the index as well, with their biases."""
+MAX_MORE = 2_000
+"""Up to this many more are retrieved where so many may not be shown."""
 
 
 class Retriever:
@@ -23,7 +31,7 @@ class Retriever:
 
     def __init__(self, model: Model, index: Any) -> None:
         self._index = index
-        self._popular = np.argsort(-(model.popularity + model.jitter), kind="stable")[: model.config.serving.retrieve]
+        self._popular = np.argsort(-(model.popularity + model.jitter), kind="stable")[:POPULAR]
 
     @classmethod
     def load(cls, model: Model, path: Path) -> Retriever:
@@ -37,44 +45,71 @@ class Retriever:
         queries: Sequence[RankQuery],
         numbers: Callable[[frozenset[str]], np.ndarray],
         fresh: np.ndarray,
+        more: int = 0,
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """For each query its candidates (C,) and their scores (C,), exact sums over all sources.
+        """For each query its candidates (C,), sorted, and their scores (C,), exact sums over all sources.
 
-        `numbers` gives those of allowed items, sorted; `fresh` are items that the index does not hold.
+        `numbers` gives those of allowed items, sorted; `fresh` are items that the index does not hold; `more` are to be
+        retrieved beyond `serving.retrieve`, because so many of what is found may be left out.
         """
         vectors = [part.vectors for part in batch.factors]
         joined = np.concatenate([*vectors, batch.bias_gates], axis=1).astype(np.float32)
         # The biases come last in the index; a model that is asked without them gives them no weight.
         joined = np.pad(joined, ((0, 0), (0, self._index.d - joined.shape[1])))
-        count = scorer.model.config.serving.retrieve
-        _, found = search(self._index, joined, count)
+        count = scorer.model.config.serving.retrieve + min(more, MAX_MORE)
+        allowed = [None if query.allowed is None else numbers(query.allowed) for query in queries]
+        found = self._search(joined, count, allowed)
         tables = [_sparse(table.scores) for table in batch.tables]
         news = [None if table.fresh is None else _sparse(table.fresh) for table in batch.tables]
         first = len(scorer.model.item_ids)
         pools = []
-        for row, query in enumerate(queries):
-            rows = [matrix[row] for matrix in tables]
-            allowed = None if query.allowed is None else numbers(query.allowed)
-            if allowed is not None and len(allowed) <= ALLOWED_EXACT:
-                candidates = allowed
+        for row in range(len(queries)):
+            rows = [_row(matrix, row) for matrix in tables]
+            only, looked = allowed[row], found[row]
+            if looked is None:
+                assert only is not None
+                candidates = only
             else:
-                best = [_best(part, count) for part in rows]
-                candidates = np.unique(np.concatenate([found[row][found[row] >= 0], self._popular, fresh, *best]))
-                if allowed is not None:
-                    candidates = np.intersect1d(candidates, allowed, assume_unique=True)
+                best = [_best(*part, count) for part in rows]
+                candidates = np.unique(np.concatenate([looked, self._popular, fresh, *best]))
+                if only is not None:
+                    candidates = np.intersect1d(candidates, only, assume_unique=True)
             scores = batch.bias_gates[row].astype(np.float32) @ scorer.bias_values[:, candidates]
             for part in batch.factors:
                 scores += part.targets(candidates) @ part.vectors[row]
-            for old, new in zip(rows, news, strict=True):
-                _add(scores, candidates, old.indices, old.data)
+            for (items, values), new in zip(rows, news, strict=True):
+                _add(scores, candidates, items, values)
                 if new is not None:
-                    _add(scores, candidates, new[row].indices + first, new[row].data)
+                    items, values = _row(new, row)
+                    _add(scores, candidates, items + first, values)
             pools.append((candidates, np.asarray(scores, dtype=np.float32)))
         return pools
+
+    def _search(self, joined: np.ndarray, count: int, allowed: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:
+        """What the index finds for each query, among the allowed; None where these are few enough to take all."""
+        found: list[np.ndarray | None] = [None] * len(joined)
+        free = [row for row, only in enumerate(allowed) if only is None]
+        if free:
+            _, items = search(self._index, joined[free], count)
+            for row, best in zip(free, items, strict=True):
+                found[row] = best[best >= 0]
+        for row, only in enumerate(allowed):
+            if only is not None and len(only) > ALLOWED_EXACT:
+                mask = np.zeros(self._index.ntotal, dtype=bool)
+                mask[only[only < len(mask)]] = True
+                _, items = search(self._index, joined[row : row + 1], count, mask)
+                found[row] = items[0][items[0] >= 0]
+        return found
 
 
 def _sparse(scores: np.ndarray | sp.csr_matrix) -> sp.csr_matrix:
     return scores if sp.issparse(scores) else sp.csr_matrix(scores)
+
+
+def _row(matrix: sp.csr_matrix, row: int) -> tuple[np.ndarray, np.ndarray]:
+    """Items and values of one row, without the cost of slicing a matrix."""
+    span = slice(matrix.indptr[row], matrix.indptr[row + 1])
+    return matrix.indices[span], matrix.data[span]
 
 
 def _add(scores: np.ndarray, candidates: np.ndarray, items: np.ndarray, values: np.ndarray) -> None:
@@ -85,7 +120,7 @@ def _add(scores: np.ndarray, candidates: np.ndarray, items: np.ndarray, values: 
         scores[places[kept]] += values[kept]
 
 
-def _best(row: sp.csr_matrix, count: int) -> np.ndarray:
-    if row.nnz <= count:
-        return np.asarray(row.indices, dtype=np.int64)
-    return np.asarray(row.indices[np.argpartition(-row.data, count)[:count]], dtype=np.int64)
+def _best(items: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
+    if len(items) <= count:
+        return np.asarray(items, dtype=np.int64)
+    return np.asarray(items[np.argpartition(-values, count)[:count]], dtype=np.int64)
