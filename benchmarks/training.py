@@ -2,9 +2,9 @@
 
     --recbole PYTHON     an interpreter that has RecBole 1.2.1 (default: .venv-recbole/bin/python); made by
                          python3.11 -m venv .venv-recbole
-                         .venv-recbole/bin/pip install torch==2.13.0 numpy==1.26.4 scipy==1.10.1 pandas==2.2.3 \\
                          .venv-recbole/bin/pip install torch==2.13.0 numpy==1.26.4 scipy==1.10.1 \\
-                             pandas==2.2.3 tqdm pyyaml psutil 'setuptools<80'
+                             pandas==2.2.3 scikit-learn==1.5.2 colorlog==4.7.2 colorama==0.4.4 tensorboard \\
+                             tabulate plotly texttable tqdm pyyaml psutil 'setuptools<80'
                          .venv-recbole/bin/pip install --no-deps recbole==1.2.1 thop
     --epochs 150         most epochs of the peer
     --threads 2          CPU threads of the peer (ours uses the setting `graph.encoder.threads`, 1)
