@@ -6,7 +6,7 @@
                              pandas==2.2.3 scikit-learn==1.5.2 colorlog==4.7.2 colorama==0.4.4 tensorboard \\
                              tabulate plotly texttable tqdm pyyaml psutil 'setuptools<80'
                          .venv-recbole/bin/pip install --no-deps recbole==1.2.1 thop
-    --epochs 150         most epochs of the peer
+    --epochs 100         most epochs of the peer
     --threads 2          CPU threads of the peer (ours uses the setting `graph.encoder.threads`, 1)
     --seed 0             of the split
 
@@ -131,9 +131,9 @@ def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recbole", type=Path, default=DEFAULT_PYTHON, metavar="PYTHON")
-    parser.add_argument("--epochs", type=int, default=150)
+    parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--learning-rate", type=float, default=0.002, help="of the peer")
+    parser.add_argument("--learning-rate", type=float, default=0.005, help="of the peer")
     parser.add_argument("--penalty", type=float, default=1e-5, help="the peer's reg_weight")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
