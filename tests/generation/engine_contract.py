@@ -97,7 +97,7 @@ class EngineContract:
     async def test_a_deadline_ends_a_text(self, engine: Engine) -> None:
         began = time.monotonic()
         with pytest.raises(DeadlineError):
-            await collect(engine, request("late", max_tokens=400, deadline_s=0.3))
+            await collect(engine, request("late", max_tokens=400, deadline_s=0.05))
         assert time.monotonic() - began < 3.0
         await settled(engine)
 

@@ -118,7 +118,7 @@ def test_a_killed_writer_comes_back(server: Copy, api: httpx.Client) -> None:
     with Load(server) as load:
         killed = kill(server, "ray::ServeReplica:tailorbird:Writer")
         wait_for("a new writer", lambda: {p.pid for p in server.processes("Replica:tailorbird:Writer")} - killed)
-        wait_for("the engine's state", lambda: "nf4" in api.get("/v1/models").text)
+        wait_for("the engine's state", lambda: "q4_1" in api.get("/v1/models").text)
         assert generated()
     assert set(load.codes) == {"events 202", "list 200"}, load.codes
 
@@ -133,4 +133,4 @@ def test_a_writer_killed_in_the_middle_of_a_text_ends_the_stream_once(server: Co
             text += chunk
     terminal = [line for line in text.splitlines() if line in {"event: done", "event: error"}]
     assert len(terminal) == 1
-    wait_for("the engine's state", lambda: "nf4" in api.get("/v1/models").text)
+    wait_for("the engine's state", lambda: "q4_1" in api.get("/v1/models").text)
