@@ -27,9 +27,9 @@ from cluster.config import Settings
 from cluster.errors import InputError, TailorbirdError, UnavailableError
 from cluster.launch import attach_ray, read_run_file
 from cluster.messages import Version
-from cluster.store import connect_store
+from cluster.store import AuditEntry, connect_store
 from graph.fit import Content
-from jobs.common import ConfigOption, progress, run, say, settings_of, stage
+from jobs.common import ConfigOption, TenantOption, actor, progress, run, say, settings_of, stage
 from jobs.embedding import text_vectors
 from jobs.model import graph_config_of, weights_of
 from jobs.reading import read_events, read_items
@@ -45,6 +45,7 @@ def main(
         float, typer.Option(help="Share of the live version's nDCG@10 that the new one may lack.", min=0, max=1)
     ] = 0.05,
     no_promote: Annotated[bool, typer.Option("--no-promote", help="Publish, but leave the pointer.")] = False,
+    tenant: TenantOption = None,
     config: ConfigOption = None,
 ) -> dict[str, Any]:
     """Train on all events in the store, publish the version and make it live.
@@ -52,7 +53,7 @@ def main(
     With --incremental the training begins with what the live version has learnt, grown by new items, and runs for a
     fifth of the epochs; the weights of the sources stay. Where that is not possible it says why and begins anew.
     """
-    settings = settings_of(config)
+    settings = settings_of(config, tenant=tenant)
     graph_config = graph_config_of(settings)
     started = time.time()
     with ray_for(settings), connect_store(settings) as store:
@@ -86,6 +87,8 @@ def main(
         if not no_promote:
             with stage("moving the pointer"):
                 store.registry.move(settings.tenant, NAME, version, live.version if live else None)
+        act = "version.publish" if no_promote else "version.promote"
+        store.audit.add(AuditEntry(actor(), act, version, {"gate": made.verdict or "passed"}, tenant=settings.tenant))
     return {
         "version": version,
         "live": not no_promote,

@@ -47,8 +47,8 @@ class Plan:
 
     @property
     def url(self) -> str:
-        """Where the version's folder goes."""
-        return f"{self.settings.resolved_artifacts_url.rstrip('/')}/{NAME}/{self.version}"
+        """Where the version's folder goes: beside those of its tenant alone, whose orphans `jobs.prune` deletes."""
+        return f"{self.settings.resolved_artifacts_url.rstrip('/')}/{self.settings.tenant}/{NAME}/{self.version}"
 
 
 @dataclass(frozen=True)

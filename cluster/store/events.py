@@ -217,12 +217,10 @@ class EventStore(Part):
             if not found:
                 return
             after = found[-1][0]
-            opened: list[tuple[Any, ...]] = [tuple(row) for row in found]
-            if self.database.cipher.is_on:
-                open_text = self.database.cipher.open
-                opened = [(*row[:-1], None if row[-1] is None else open_text(row[-1])) for row in opened]
-            values = zip(*opened, strict=True)
-            arrays = [pyarrow.array(column, field.type) for column, field in zip(values, schema, strict=True)]
+            values = dict(zip(schema.names, zip(*found, strict=True), strict=True))
+            if "context" in values:
+                values["context"] = tuple(text and self.database.cipher.open(text) for text in values["context"])
+            arrays = [pyarrow.array(values[field.name], field.type) for field in schema]
             yield pyarrow.record_batch(arrays, schema=schema)
 
     def popular(self, tenant: str, n: int) -> list[tuple[str, int]]:

@@ -86,7 +86,7 @@ class Outcomes(Part):
                 one.types.add(kind)
                 if kind == "dwell" and value is not None:
                     one.dwells.append(value)
-                if context and isinstance(told := _told(context), str):
+                if context and isinstance(told := _told(self.database.cipher.open(context)), str):
                     one.kind = told
         return met
 

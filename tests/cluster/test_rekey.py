@@ -11,7 +11,8 @@ from cluster.config import Settings
 from cluster.errors import ConfigError, UnavailableError
 from cluster.identity import Identity
 from cluster.messages import Event, User
-from cluster.store import Feedback, Store
+from cluster.store import Feedback, Recommendation, Store
+from cluster.store.outcomes import Outcome
 from cluster.store.retention import user_digest
 from cluster.store.tables import metadata
 
@@ -53,6 +54,17 @@ def opened(store: Store) -> list[object]:
 
 
 OPENED = [{"note": NOTE}, {"note": NOTE}, f'{{"note":"{NOTE}"}}', {"note": NOTE}, NOTE]
+
+
+def test_sealed_texts_are_in_nobodys_way(store_settings: Settings) -> None:
+    with Store.open(sealed(store_settings, ONE)) as store:
+        store.migrate()
+        store.feedback.log([Recommendation("r", 1, "v", (("i", 1.0, 1.0, "graph"),), "u")])
+        context = {"content_kind": "pitch"}
+        store.events.append([Event("e", "u", "i", "click", 2, recommendation_id="r", context=context)])
+        assert store.outcomes.of_lists("default", 0)["content_kind"] == {"pitch": Outcome(shown=1, clicked=1)}
+        (batch,) = store.events.arrow_batches("default", columns=["user_id", "timestamp_ms"])
+        assert batch.to_pylist() == [{"seq": 1, "user_id": "u", "timestamp_ms": 2}]
 
 
 def test_what_people_told_is_not_on_the_disk_and_comes_back(store_settings: Settings) -> None:

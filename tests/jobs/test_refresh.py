@@ -28,14 +28,22 @@ SMALL = """graph:
 """
 
 
-def fill(settings: Settings) -> None:
+def fill(settings: Settings, tenant: str = "default") -> None:
     rng = np.random.default_rng(0)
     with Store.open(settings) as store:
         store.migrate()
-        store.items.put([Item(f"i{n}", title=f"Title {n}", categories=("A" if n < 20 else "B",)) for n in range(42)])
+        kinds = [("A" if n < 20 else "B",) for n in range(42)]
+        store.items.put([Item(f"i{n}", title=f"Title {n}", categories=kinds[n], tenant=tenant) for n in range(42)])
         store.events.append(
             [
-                Event(f"e{user}-{place}", f"u{user}", f"i{item + 20 * (user % 2)}", kind, 1_000_000 + place)
+                Event(
+                    f"e{user}-{place}",
+                    f"u{user}",
+                    f"i{item + 20 * (user % 2)}",
+                    kind,
+                    1_000_000 + place,
+                    tenant=tenant,
+                )
                 for user in range(60)
                 for place, item in enumerate(rng.permutation(20)[:10])
                 for kind in (["like"] if place else ["impression"])
@@ -75,6 +83,22 @@ def test_events_become_a_version_that_serves(run_job: RunJob, settings: Settings
         assert store.registry.live("default", "graph").version == "perfect"  # type: ignore[union-attr]
     forced = run_job("jobs.refresh", "--config", "settings.yaml", "--force")
     assert forced.code == 0 and forced.result["gate"] != "passed", forced.stderr
+
+
+@pytest.mark.integration
+def test_a_tenant_has_versions_of_its_own(run_job: RunJob, settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_text(SMALL)
+    fill(settings, "acme")
+    ran = run_job("jobs.refresh", "--config", "settings.yaml", "--tenant", "acme")
+    assert ran.code == 0, ran.stderr
+    with Store.open(settings, readonly=True) as store:
+        assert store.registry.live("default", "graph") is None
+        live = store.registry.live("acme", "graph")
+        (entry,) = store.audit.page("acme", None, 10)
+    assert live is not None and live.url == f"{settings.resolved_artifacts_url}/acme/graph/{live.version}"
+    assert (entry.action, entry.target) == ("version.promote", live.version)
+    assert entry.actor.startswith("job:") and entry.detail == {"gate": "passed"}
+    assert run_job("jobs.refresh", "--config", "settings.yaml").code == 2  # nobody else's events are trained on
 
 
 def test_the_gate() -> None:
