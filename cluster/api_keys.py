@@ -44,6 +44,14 @@ class Principal:
     is_operator: bool = False
 
 
+def principal_of(
+    subject: str, tenant: str, scopes: Iterable[str], limits: tuple[RateLimitItem, ...], home: str
+) -> Principal:
+    """Somebody with these scopes in a tenant; an operator is who may administer the copy's own tenant, `home`."""
+    granted = frozenset(scopes)
+    return Principal(subject, tenant, granted, limits, is_operator=tenant == home and "admin" in granted)
+
+
 class KeyHasher:
     """Digests of keys under the copy's secret, and under the one before it while secrets are being changed."""
 
@@ -72,7 +80,7 @@ class KeyTable:
         self._defaults = tuple(settings.limits.per_key)
         self.hasher = KeyHasher(copy_secrets(settings, "api keys"))
         key = api_key(settings).encode()
-        everything = Principal(f"key:{BOOTSTRAP}", self._home, frozenset(SCOPES), is_operator=True)
+        everything = principal_of(f"key:{BOOTSTRAP}", self._home, SCOPES, (), self._home)
         self._bootstrap_digests = self.hasher.digests(key)
         self._bootstrap = (self._bootstrap_digests[0], None, everything)
         self._keys: dict[str, tuple[bytes, int | None, Principal]] = {}
@@ -105,10 +113,8 @@ class KeyTable:
         return (entry[0],), entry[2]
 
     def _principal(self, key: StoredKey) -> Principal:
-        scopes = frozenset(key.scopes)
         rates = parse_limits(key.limits or self._defaults)
-        operator = key.tenant == self._home and "admin" in scopes
-        return Principal(f"key:{key.key_id}", key.tenant, scopes, rates, operator)
+        return principal_of(f"key:{key.key_id}", key.tenant, key.scopes, rates, self._home)
 
 
 def new_key(

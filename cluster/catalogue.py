@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from cluster.background import end
 from cluster.filters import parse_filter
 from cluster.messages import Item
 from cluster.store import Change, Store
@@ -76,10 +77,8 @@ class Catalogue:
 
     async def stop(self) -> None:
         """Keep up no longer."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await end(self._task)
+        self._task = None
 
     async def refresh(self) -> None:
         """Take in all changes that are committed now."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from cluster.api_keys import KeyTable
+from cluster.background import end
 from cluster.config import Settings
 from cluster.store import Store
 
@@ -34,10 +35,8 @@ class KeyRing(KeyTable):
 
     async def stop(self) -> None:
         """Keep up no longer."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await end(self._task)
+        self._task = None
 
     async def refresh(self) -> None:
         """Take in what is committed now."""

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import jwt
 
-from cluster.api_keys import SCOPES, Principal, checked_tenant, parse_limits
+from cluster.api_keys import SCOPES, Principal, checked_tenant, parse_limits, principal_of
 from cluster.config import OidcConfig
 from cluster.errors import AuthenticationError, ConfigError, InputError, UnavailableError
 
@@ -140,6 +140,5 @@ class TokenVerifier:
         words = raw.split() if isinstance(raw, str) else raw if isinstance(raw, (list, tuple)) else ()
         prefix = config.scope_prefix
         named = {word[len(prefix) :] for word in words if isinstance(word, str) and word.startswith(prefix)}
-        scopes = frozenset(named.intersection(SCOPES))
-        operator = tenant == self._home and "admin" in scopes
-        return Principal(f"jwt:{claims['sub']}"[:200], tenant, scopes, self._limits, operator)
+        subject = f"jwt:{claims['sub']}"[:200]
+        return principal_of(subject, tenant, named.intersection(SCOPES), self._limits, self._home)

@@ -1,15 +1,16 @@
-"""Traces: one span for a request, and one for each step that it takes, through every process on its way.
+"""Traces: one span for a request, and one for each step that it takes, in the ingress and in the writer.
 
 OpenTelemetry, sent by OTLP over HTTP to `tracing.endpoint`; off without one, and then a step costs a comparison. The
-context travels as W3C `traceparent`: in the request's header, in a `WriteTask`, in a call to a session shard. A request
-that comes with a sampled `traceparent` is traced; of the others the share `tracing.sample`. Spans hold the request's
-id, and nothing that says whom a request is about.
+context travels as W3C `traceparent`: in the request's header, and in a `WriteTask`. What a request waits for a session
+shard is a step of the ingress, since a call to a shard carries many requests. A request that comes with a sampled
+`traceparent` is traced; of the others the share `tracing.sample`. Spans hold the request's id, and nothing that says
+whom a request is about.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ def configure_tracing(config: TracingConfig, role: str) -> None:
 
     Args:
         config: where to, and which share.
-        role: the part of the system that this process is: `ingress`, `writer`, `session-shard`.
+        role: the part of the system that this process is: `ingress`, `writer`.
     """
     global _tracer, _provider
     if config.endpoint is None or _tracer is not None:
@@ -131,43 +132,41 @@ def traceparent() -> str:
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
-class RemoteSteps:
-    """One piece of work in this process that belongs to several traces, as a coalesced call does: a span in each."""
+class RemoteStep:
+    """Work that another process asked for, as a span of its trace; without a span every call does nothing.
 
-    def __init__(self, spans: list[Span]) -> None:
-        self._spans = spans
+    Never current: the work may be a generator, whose steps run in whatever context asks for them.
+    """
+
+    def __init__(self, span: Span | None) -> None:
+        self._span = span
 
     def set(self, **attributes: Value) -> None:
-        """Add attributes to each."""
-        for span in self._spans:
-            span.set_attributes(attributes)
+        """Add attributes."""
+        if self._span is not None:
+            self._span.set_attributes(attributes)
 
     def event(self, name: str) -> None:
-        """Note a moment in each."""
-        for span in self._spans:
-            span.add_event(name)
+        """Note a moment."""
+        if self._span is not None:
+            self._span.add_event(name)
 
     def end(self, error: BaseException | None = None) -> None:
         """The work is done, or failed."""
+        if self._span is None:
+            return
         from opentelemetry.trace import StatusCode
 
-        for span in self._spans:
-            if error is not None:
-                span.set_status(StatusCode.ERROR, type(error).__name__)
-            span.end()
+        if error is not None:
+            self._span.set_status(StatusCode.ERROR, type(error).__name__)
+        self._span.end()
 
 
-_NO_STEPS = RemoteSteps([])
-
-
-def remote_steps(name: str, traceparents: Iterable[str], **attributes: Value) -> RemoteSteps:
-    """Spans for work that others asked for, one for each `traceparent` that travelled with it and is not empty."""
-    if _tracer is None:
-        return _NO_STEPS
-    contexts = [_context_of(given) for given in traceparents if given]
-    if not contexts:
-        return _NO_STEPS
-    return RemoteSteps([_tracer.start_span(name, context, attributes=attributes) for context in contexts])
+def remote_step(name: str, given: str, **attributes: Value) -> RemoteStep:
+    """The span of work that came with this `traceparent`; none where that is empty."""
+    if _tracer is None or not given:
+        return RemoteStep(None)
+    return RemoteStep(_tracer.start_span(name, _context_of(given), attributes=attributes))
 
 
 def _context_of(given: str) -> Context:

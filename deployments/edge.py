@@ -19,10 +19,11 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster.config import Settings, load_settings
+from cluster.haproxy import EVENTS, LISTS, TEXTS
 from deployments.problems import problem_response
 
 SERVE_HEADERS = frozenset({b"x-request-timeout-seconds", b"x-request-disconnect-disabled"})
-TIMED_PATHS = frozenset({"/v1/recommendations", "/v1/content"})
+TIMED_PATHS = frozenset({LISTS, TEXTS})
 """Routes whose body may name its own deadline."""
 DETAIL = "no replica of the application was there in time"
 
@@ -95,7 +96,7 @@ class UntilDeadline:
             await problem_response(scope["path"], 503, DETAIL, given)(scope, receive, send)
 
     def _limit_s(self, path: str, body: bytes) -> float:
-        if path == "/v1/events":
+        if path == EVENTS:
             return self._settings.sessions.timeout_s
         if path in TIMED_PATHS:
             try:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from cluster.background import end
 from cluster.config import Settings
 from cluster.errors import TailorbirdError
 from cluster.housekeeping import prune_rows
@@ -42,9 +43,7 @@ class Housekeeper:
 
     async def stop(self) -> None:
         """End; a step in work is finished by the writer."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
 
     async def prune(self) -> dict[str, int]:
         """Delete what is beyond its age now; how many rows of each table went."""

@@ -1,6 +1,6 @@
 """`LiveVersion`: the published version that this process answers from, swapped whole while requests go on.
 
-1. the registry pointer is polled, with jitter so that replicas do not ask in step
+1. the registry's pointer is given again and again (`deployments.tenant_versions` polls it)
 2. a version that is new here is brought into the node's cache, verified, memory-mapped and asked a smoke query, all in
    a thread
 3. ONE reference is swapped; a request that began with the old version ends with it
@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from cluster.artifacts import open_bundle
 from cluster.messages import Version
@@ -35,55 +34,32 @@ class LiveVersion(Generic[Loaded]):
     """Follows one registry pointer.
 
     Args:
-        read_pointer: the version that the registry says is live, or None; blocking, called in a thread.
         load: makes the thing that serves from a verified local folder and the name of the version, and checks it;
             blocking, called in a thread.
         cache_dir: where bundles of other places are kept on this node.
-        poll_s: seconds between two looks at the pointer, give or take a fifth.
         metrics: where swaps and failures are counted.
     """
 
     def __init__(
         self,
-        read_pointer: Callable[[], Version | None],
         load: Callable[[Path, str], Loaded],
         cache_dir: Path,
-        poll_s: float,
         metrics: SwapMetrics,
     ) -> None:
-        self._read_pointer = read_pointer
         self._load = load
         self._cache_dir = cache_dir
-        self._poll_s = poll_s
         self._metrics = metrics
         self._current: tuple[str, Loaded] | None = None
         self._failed: dict[str, tuple[float, float]] = {}  # version -> (not before, wait)
-        self._task: asyncio.Task[Any] | None = None
 
     @property
     def current(self) -> tuple[str, Loaded] | None:
         """Version and what serves it, together; None before the first one."""
         return self._current
 
-    async def start(self) -> None:
-        """Look once, so that a published version serves from the first request, then go on looking."""
-        await self.refresh()
-        self._task = asyncio.create_task(self._poll(), name="live-version")
-
-    async def stop(self) -> None:
-        """Stop looking."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def refresh(self) -> bool:
-        """Look at the pointer now; whether another version serves afterwards."""
-        try:
-            pointer = await asyncio.to_thread(self._read_pointer)
-        except Exception as error:
-            log.warning("the registry cannot be read: %s", error)
-            return False
-        if pointer is None or (self._current is not None and self._current[0] == pointer.version):
+    async def take(self, pointer: Version) -> bool:
+        """Go over to the version that the registry says is live; whether another serves afterwards."""
+        if self._current is not None and self._current[0] == pointer.version:
             return False
         not_before, wait_s = self._failed.get(pointer.version, (0.0, _FIRST_RETRY_S))
         if time.monotonic() < not_before:
@@ -109,8 +85,3 @@ class LiveVersion(Generic[Loaded]):
 
     def _bring(self, pointer: Version) -> Loaded:
         return self._load(open_bundle(pointer.url, self._cache_dir), pointer.version)
-
-    async def _poll(self) -> None:
-        while True:
-            await asyncio.sleep(self._poll_s * random.uniform(0.8, 1.2))
-            await self.refresh()

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from cluster.background import end
 from cluster.catalogue import Catalogue
 from cluster.messages import Item
 
@@ -70,10 +71,8 @@ class Overlay:
 
     async def stop(self) -> None:
         """Keep up no longer."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await end(self._task)
+        self._task = None
 
     async def refresh(self) -> bool:
         """Take in what the catalogue and the registry say now; whether anything had to be made."""

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from cluster.background import end
 from cluster.errors import NotFoundError, TailorbirdError
 from cluster.messages import RankedList
 from cluster.store import Recommendation
@@ -88,8 +89,7 @@ class RecommendationLog:
         """Write what waits, if the writer lets us, and end."""
         if self._task is None:
             return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
         self._task = None
         try:
             async with asyncio.timeout(STOP_S):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -21,15 +21,8 @@ _EXPORTED = ("ray_" + PREFIX, PREFIX)
 Labels = tuple[tuple[str, str], ...]
 
 
-@dataclass
-class Histogram:
-    """Cumulative counts by upper bound (s), as Prometheus has them."""
-
-    buckets: dict[float, float] = field(default_factory=lambda: defaultdict(float))
-
-    def record(self) -> list[list[float | None]]:
-        """`[[bound, count], ...]`, the last bound None for infinity."""
-        return [[None if bound == float("inf") else bound, count] for bound, count in sorted(self.buckets.items())]
+Histogram = list[list[float | None]]
+"""`[[bound, count], ...]`, cumulative, by upper bound (s) as Prometheus has them; the last bound is None: infinity."""
 
 
 class Figures:
@@ -39,10 +32,7 @@ class Figures:
         self._sums: dict[str, dict[Labels, float]] = defaultdict(lambda: defaultdict(float))
         for text in texts:
             for family in text_string_to_metric_families(text):
-                name = next(
-                    (family.name.removeprefix("ray_") for start in _EXPORTED if family.name.startswith(start)), ""
-                )
-                if not name:
+                if not family.name.startswith(_EXPORTED):
                     continue
                 for sample in family.samples:
                     labels = tuple(sorted(sample.labels.items()))
@@ -63,9 +53,10 @@ class Figures:
 
     def histograms(self, metric: str, label: str) -> dict[str, Histogram]:
         """A histogram for each value of the label."""
-        found: dict[str, Histogram] = defaultdict(Histogram)
-        for (value, bound), count in self.by(f"{metric}_bucket", label, "le").items():
-            found[value].buckets[float(bound)] += count
+        found: dict[str, Histogram] = defaultdict(list)
+        buckets = self.by(f"{metric}_bucket", label, "le")
+        for value, bound in sorted(buckets, key=lambda key: (key[0], float(key[1]))):
+            found[value].append([None if float(bound) == math.inf else float(bound), buckets[value, bound]])
         return dict(found)
 
 

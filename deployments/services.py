@@ -12,6 +12,7 @@ from typing import Any
 
 from fastapi import Request
 
+from cluster.background import end
 from cluster.catalogue import Catalogue
 from cluster.config import Settings
 from cluster.identity import Identity
@@ -138,7 +139,7 @@ class Services:
     async def stop(self) -> None:
         """End what `start` began."""
         self.ready = False
-        self._trimming.cancel()
+        await end(self._trimming)
         await self.housekeeper.stop()
         await self.operations.stop()
         await self.log.stop()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cluster.background import end
 from cluster.catalogue import Catalogue
 from cluster.config import Settings
 from cluster.messages import Version
@@ -55,7 +56,6 @@ class TenantVersions:
         self._store = store
         self._load = load
         self._metrics = SwapMetrics()
-        self._pointers: dict[str, Version] = {}
         self._tenants: dict[str, _Tenant] = {}
         self._task: asyncio.Task[Any] | None = None
 
@@ -71,39 +71,29 @@ class TenantVersions:
 
     async def stop(self) -> None:
         """Keep up no longer."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
         await asyncio.gather(*(tenant.overlay.stop() for tenant in self._tenants.values()))
 
     async def refresh(self) -> None:
         """Take in what the registry says now."""
         try:
-            self._pointers = await asyncio.to_thread(self._store.registry.live_of_all, BUNDLE)
+            pointers = await asyncio.to_thread(self._store.registry.live_of_all, BUNDLE)
         except Exception as error:  # the database is away: what serves goes on serving
             log.warning("the registry cannot be read: %s", error)
             return
-        moved = [tenant for tenant, pointer in self._pointers.items() if self._has_moved(tenant, pointer)]
-        await asyncio.gather(*(self._take(tenant) for tenant in moved))
+        await asyncio.gather(*(self._take(tenant, pointer) for tenant, pointer in pointers.items()))
 
-    def _has_moved(self, tenant: str, pointer: Version) -> bool:
-        found = self._tenants.get(tenant)
-        current = None if found is None else found.live.current
-        return current is None or current[0] != pointer.version
-
-    async def _take(self, tenant: str) -> None:
+    async def _take(self, tenant: str, pointer: Version) -> None:
         found = self._tenants.get(tenant)
         if found is None:
             live = LiveVersion(
-                read_pointer=lambda: self._pointers.get(tenant),
                 load=self._load,
                 cache_dir=self._settings.state_dir.resolve() / "cache" / BUNDLE / tenant,
-                poll_s=self._settings.recommender.registry_poll_s,
                 metrics=self._metrics,
             )
             found = _Tenant(live, Overlay(self._catalogue, tenant, lambda: live.current))
             self._tenants[tenant] = found
-        await found.live.refresh()
+        await found.live.take(pointer)
         if found.live.current is not None and not found.is_started:
             found.is_started = True
             await found.overlay.start()

@@ -11,7 +11,7 @@ from ray.util import metrics
 from cluster.config import Settings, parse_section
 from cluster.messages import EngineInfo, TextDone, TextPiece, WriteTask
 from cluster.telemetry import REQUEST_ID, configure_logging
-from cluster.tracing import configure_tracing, remote_steps
+from cluster.tracing import configure_tracing, remote_step
 from generation.config import GenerationConfig
 from generation.engines import EngineCounts, make
 from generation.writer import TextWriter
@@ -46,7 +46,7 @@ class Writer:
         begun = time.monotonic()
         first = True
         REQUEST_ID.set(task.request_id)
-        span = remote_steps("write", [task.traceparent], kind=task.kind, language=task.language)
+        span = remote_step("write", task.traceparent, kind=task.kind, language=task.language)
         try:
             async with aclosing(self._writer.write(task)) as frames:
                 async for frame in frames:

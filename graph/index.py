@@ -2,7 +2,7 @@
 
 Lists of similar items (IVF) with half-precision vectors: what is found is scored exactly afterwards. A graph of
 neighbours (HNSW) takes forty times as long to build and, since the items' vectors differ in length, finds less in the
-same time (docs/decisions/0012-index.md).
+same time (docs/decisions/0014-index.md).
 """
 
 from __future__ import annotations

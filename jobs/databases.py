@@ -1,7 +1,7 @@
 """Rows of any SQL database: `URL#TABLE` or `URL#SELECT ...`, the URL being SQLAlchemy's, read as a stream.
 
 The rows come through a cursor on the database's side where its driver has one, so that a table of any size needs no
-more memory than `FETCH_ROWS` rows. (`ray.data.read_sql` fetches a whole result at once; see docs/decisions.)
+more memory than `FETCH_ROWS` rows. (`ray.data.read_sql` fetches a whole result at once.)
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ from cluster.sessions.names import NAMESPACE, is_shard, shard_name
 from cluster.sessions.shard import Shard
 from cluster.store.events import EventRow
 from cluster.telemetry import configure_logging
-from cluster.tracing import configure_tracing
 
 STATS_TIMEOUT_S = 5.0
 
@@ -26,11 +25,9 @@ class SessionShard:
     def __init__(self, index: int, settings: Settings) -> None:
         self._index = index
         configure_logging(settings.log_level)
-        configure_tracing(settings.tracing, "session-shard")
         self._shard = Shard(settings)
         self._started: asyncio.Task[None] | None = None
-        self._trimming: asyncio.Task[None] | None = None
-        self._metering: asyncio.Task[None] | None = None
+        self._beside: list[asyncio.Task[None]] = []
 
     async def ready(self) -> int:
         """Wait until the store is open; the index of this shard."""
@@ -60,10 +57,12 @@ class SessionShard:
         # In the first call and not in the constructor, which has no event loop; a failed start is tried again.
         if self._started is None or (self._started.done() and self._started.exception() is not None):
             self._started = asyncio.create_task(self._shard.start())
-            self._trimming = self._trimming or asyncio.create_task(trim_for_ever(), name="trim")
-        if self._metering is None:
+        if not self._beside:
             meter = ShardMeter(self._index)
-            self._metering = asyncio.create_task(meter.record_for_ever(self._shard.stats), name="meter")
+            self._beside = [
+                asyncio.create_task(trim_for_ever(), name="trim"),
+                asyncio.create_task(meter.record_for_ever(self._shard.stats), name="meter"),
+            ]
         await asyncio.shield(self._started)
 
 

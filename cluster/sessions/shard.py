@@ -26,6 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+from cluster.background import end
 from cluster.config import Settings
 from cluster.errors import FullError, UnavailableError
 from cluster.sessions.memory import PackedView, SessionMemory
@@ -79,9 +80,7 @@ class Shard:
 
     async def stop(self) -> None:
         """Finish the commit in work and give the store back."""
-        if self._tailing is not None:
-            self._tailing.cancel()
-            await asyncio.gather(self._tailing, return_exceptions=True)
+        await end(self._tailing)
         if self._committing is not None:
             await self._committing
         self._writer.shutdown()

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Select, and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from cluster.errors import ConflictError, NotFoundError
@@ -56,27 +56,14 @@ class Registry(Part):
 
     def live(self, tenant: str, name: str) -> Version | None:
         """The version that the pointer names; None when nothing was made live yet."""
-        statement = select(versions).join(
-            pointers,
-            (versions.c.tenant == pointers.c.tenant)
-            & (versions.c.name == pointers.c.name)
-            & (versions.c.version == pointers.c.version),
-        )
-        statement = statement.where(versions.c.tenant == tenant, versions.c.name == name)
         with self.database.reading() as connection:
-            row = connection.execute(statement).first()
+            row = connection.execute(_live(name).where(versions.c.tenant == tenant)).first()
         return None if row is None else _version(row)
 
     def live_of_all(self, name: str) -> dict[str, Version]:
         """The live version of each tenant that has one."""
-        statement = select(versions).join(
-            pointers,
-            (versions.c.tenant == pointers.c.tenant)
-            & (versions.c.name == pointers.c.name)
-            & (versions.c.version == pointers.c.version),
-        )
         with self.database.reading() as connection:
-            found = connection.execute(statement.where(versions.c.name == name)).fetchall()
+            found = connection.execute(_live(name)).fetchall()
         return {row.tenant: _version(row) for row in found}
 
     @write
@@ -153,6 +140,12 @@ class Registry(Part):
     def _first(self, connection: Connection, row: dict[str, Any]) -> bool:
         statement = self.insert_into(pointers).values(row).on_conflict_do_nothing().returning(pointers.c.version)
         return connection.execute(statement).first() is not None
+
+
+def _live(name: str) -> Select[Any]:
+    """The versions of a name that are live, of all tenants."""
+    same = [versions.c[key] == pointers.c[key] for key in ("tenant", "name", "version")]
+    return select(versions).join(pointers, and_(*same)).where(versions.c.name == name)
 
 
 def _version(row: Any) -> Version:

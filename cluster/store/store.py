@@ -28,7 +28,7 @@ from cluster.store.retention import Retention
 
 class Store:
     """Parts: `events`, `items`, `users`, `registry`, `feedback`, `retention`, `operations`, `outcomes`, `api_keys`,
-    `audit`.
+    `audit`, `person`, `rekey`.
     """
 
     def __init__(self, database: Database) -> None:

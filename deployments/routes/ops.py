@@ -7,24 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import asdict
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from cluster.errors import NotFoundError, TailorbirdError
 from cluster.fields import format_time
 from cluster.store.outcomes import Outcome
+from deployments.routes.items import json_response
 from deployments.scrape import Figures, all_figures
 from deployments.services import Services, services_of
+from deployments.tenant_versions import BUNDLE
 
 router = APIRouter(prefix="/v1/ops", tags=["operations"])
 
 ServicesDep = Annotated[Services, Depends(services_of)]
 
-BUNDLE = "graph"
 _DAY_MS = 86_400_000
 _HISTORY = 50
 
@@ -40,7 +39,7 @@ async def overview(services: ServicesDep) -> Response:
         asyncio.to_thread(_versions, services, tenant),
     )
     load = None if figures is None else _load(figures[0])
-    return _json(
+    return json_response(
         {
             "time": format_time(time.time_ns() // 1_000_000),
             "model_version": await services.model_version(),
@@ -65,7 +64,7 @@ async def outcomes(
         name: [{"name": key, **_rates(outcome)} for key, outcome in sorted(group.items())]
         for name, group in found.items()
     }
-    return _json({"days": days, **groups})
+    return json_response({"days": days, **groups})
 
 
 @router.get("/map")
@@ -76,16 +75,12 @@ async def item_map(
     version, points = await services.recommender.item_map(services.tenant, n)
     if not points:
         raise NotFoundError("no version was published yet, so items have no place")
-    tenant = services.tenant
     shown = []
     for item_id, x, y in points:
-        item = services.catalogue.get(tenant, item_id)
-        categories = list(item.categories[:1]) if item is not None else []
-        title = item.title if item is not None else None
-        shown.append(
-            {"item_id": item_id, "title": title, "category": categories[0] if categories else None, "x": x, "y": y}
-        )
-    return _json({"model_version": version, "items": shown})
+        item = services.catalogue.get(services.tenant, item_id)
+        category = item.categories[0] if item and item.categories else None
+        shown.append({"item_id": item_id, "title": item and item.title, "category": category, "x": x, "y": y})
+    return json_response({"model_version": version, "items": shown})
 
 
 def _versions(services: Services, tenant: str) -> dict[str, Any]:
@@ -126,15 +121,9 @@ def _load(figures: Figures) -> dict[str, Any]:
         requests.setdefault(route, {})[code] = count
     return {
         "requests": requests,
-        "seconds": {
-            route: histogram.record()
-            for route, histogram in figures.histograms("tailorbird_http_request_seconds", "route").items()
-        },
+        "seconds": figures.histograms("tailorbird_http_request_seconds", "route"),
         "texts": figures.by("tailorbird_texts_total", "source"),
-        "first_clause_seconds": {
-            kind: histogram.record()
-            for kind, histogram in figures.histograms("tailorbird_text_first_clause_seconds", "kind").items()
-        },
+        "first_clause_seconds": figures.histograms("tailorbird_text_first_clause_seconds", "kind"),
         "tokens": figures.by("tailorbird_text_tokens_total", "direction"),
         "guard_rules": figures.by("tailorbird_guard_rules_total", "rule"),
         "cache": figures.by("tailorbird_content_cache_looks_total", "result"),
@@ -147,11 +136,10 @@ def _load(figures: Figures) -> dict[str, Any]:
 
 
 def _rates(outcome: Outcome) -> dict[str, float | int | None]:
-    counts = asdict(outcome)
     return {
-        "shown": counts["shown"],
-        "clicked": counts["clicked"],
-        "liked": counts["liked"],
+        "shown": outcome.shown,
+        "clicked": outcome.clicked,
+        "liked": outcome.liked,
         "click_through": outcome.clicked / outcome.shown if outcome.shown else None,
         "like_rate": outcome.liked / outcome.shown if outcome.shown else None,
         "dwell_s": outcome.dwell_s / outcome.dwells if outcome.dwells else None,
@@ -163,7 +151,3 @@ async def _or_none(asked: Any) -> Any:
         return await asked
     except TailorbirdError:
         return None
-
-
-def _json(body: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS), media_type="application/json")

@@ -31,7 +31,8 @@ def test_a_request_its_steps_and_work_elsewhere_are_one_trace(collector: Collect
     assert request is not None
     with tracing.step("rank", n=10):
         carried = tracing.traceparent()
-    work = tracing.remote_steps("write", ["", carried], kind="pitch")
+    work = tracing.remote_step("write", carried, kind="pitch")
+    tracing.remote_step("write", "").end()
     work.event("first clause")
     work.set(source="generated")
     work.end()
@@ -57,7 +58,7 @@ def test_a_failed_step_and_a_failed_request_are_marked(collector: Collector) -> 
     assert request is not None
     with pytest.raises(ValueError, match="no"), tracing.step("rank"):
         raise ValueError("no")
-    tracing.remote_steps("write", [tracing.traceparent()]).end(TimeoutError())
+    tracing.remote_step("write", tracing.traceparent()).end(TimeoutError())
     request.end("/v1/recommendations", "POST", 503)
     tracing.stop_tracing()
     assert {span.status.code for span in collector.spans} == {2}
@@ -85,7 +86,7 @@ def test_a_collector_that_is_away_harms_no_request() -> None:
 def test_without_an_endpoint_there_are_no_traces() -> None:
     tracing.configure_tracing(TracingConfig(), "ingress")
     assert tracing.begin_request(SAMPLED, "r5") is None
-    assert tracing.remote_steps("write", [SAMPLED[b"traceparent"].decode()]).end() is None
+    assert tracing.remote_step("write", SAMPLED[b"traceparent"].decode()).end() is None
 
 
 def test_a_log_line_carries_the_id_of_its_request() -> None:
