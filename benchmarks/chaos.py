@@ -28,7 +28,7 @@ from benchmarks.chaos_copy import KEY, Copy, prepared_copy
 from benchmarks.chaos_load import EVENT_SHARE, LIST_LENGTH, Answer, Load, check_event, check_list, now_s, summary
 from benchmarks.chaos_soak import CACHE_BYTES, Watch
 from benchmarks.load import closed_loop, request_bytes
-from cluster.config import SessionsConfig
+from cluster.sections import SessionsConfig
 
 BEFORE_S = 3.0
 PEAK_S = 3.0

@@ -20,8 +20,8 @@ import httpx
 import jwt
 
 from cluster.api_keys import SCOPES, Principal, checked_tenant, parse_limits, principal_of
-from cluster.config import OidcConfig
 from cluster.errors import AuthenticationError, ConfigError, InputError, UnavailableError
+from cluster.sections import OidcConfig
 
 log = logging.getLogger("tailorbird.access")
 

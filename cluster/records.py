@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from cluster.config import EventsConfig
 from cluster.errors import InputError
 from cluster.fields import (
     agreed_id,
@@ -34,6 +33,7 @@ from cluster.fields import (
     web_address,
 )
 from cluster.messages import DEFAULT_TENANT, Event, Item, User
+from cluster.sections import EventsConfig
 
 EVENT_FIELDS = frozenset(
     {

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from cluster.config import TracingConfig
+from cluster.sections import TracingConfig
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context

@@ -19,8 +19,8 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from redis.asyncio import ConnectionPool
 
 from cluster.api_keys import Principal
-from cluster.config import LimitsConfig
 from cluster.errors import OverloadError
+from cluster.sections import LimitsConfig
 
 log = logging.getLogger("tailorbird.access")
 

@@ -17,9 +17,9 @@ from cluster.api_keys import BOOTSTRAP, Principal, new_key
 from cluster.errors import ForbiddenError, InputError
 from cluster.fields import format_time, opaque_id, optional_format, optional_time
 from cluster.store import AuditEntry, StoredKey
+from deployments.access_schemas import AuditPage, KeyCreated, KeyList, KeyRequest, RotateRequest
 from deployments.problems import request_id_of
 from deployments.routes.items import json_response
-from deployments.schemas import AuditPage, KeyCreated, KeyList, KeyRequest, RotateRequest
 from deployments.services import Services, services_of
 
 router = APIRouter(tags=["administration"])

@@ -10,8 +10,8 @@ from starlette.responses import Response
 from cluster.api_keys import Principal
 from cluster.errors import ForbiddenError
 from cluster.fields import format_time
+from deployments.access_schemas import SessionResponse
 from deployments.routes.items import json_response
-from deployments.schemas import SessionResponse
 from deployments.services import Services, services_of
 
 router = APIRouter(tags=["session"])

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from cluster.errors import EngineError
 from cluster.messages import EngineInfo
 from generation.lexicon import Lexicon
 
@@ -113,3 +114,21 @@ class Engine(Protocol):
     def counts(self) -> EngineCounts:
         """What has been done so far."""
         ...
+
+
+class EngineBase:
+    """What every engine here keeps: its counts, and what it runs on once it was started."""
+
+    def __init__(self) -> None:
+        self._counts = EngineCounts()
+        self._info: EngineInfo | None = None
+
+    def info(self) -> EngineInfo:
+        """See the protocol."""
+        if self._info is None:
+            raise EngineError("the engine was not started")
+        return self._info
+
+    def counts(self) -> EngineCounts:
+        """See the protocol."""
+        return self._counts

@@ -16,7 +16,7 @@ from typing import Any
 from cluster.errors import EngineError, InputError, OverloadError
 from cluster.messages import EngineInfo
 from generation.config import GenerationConfig
-from generation.engines.base import Chunk, EngineCounts, EngineRequest
+from generation.engines.base import Chunk, EngineBase, EngineRequest
 from generation.engines.constrain import Constrainer
 from generation.engines.decode import Backend, Batch, Sequence
 from generation.engines.sampling import Sampler
@@ -38,22 +38,21 @@ class Loaded:
     info: EngineInfo
 
 
-class LoopEngine:
+class LoopEngine(EngineBase):
     """See `generation.engines.base.Engine`."""
 
     constrains = True
 
     def __init__(self, model: str, config: GenerationConfig) -> None:
+        super().__init__()
         self._name = model
         self._config = config
-        self._counts = EngineCounts()
         self._lock = threading.Condition()
         self._inbox: list[Sequence] = []
         self._by_id: dict[str, Sequence] = {}
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._beat = 0.0
-        self._info: EngineInfo | None = None
 
     def load(self) -> Loaded:
         """Load the model and warm it up; in a thread.
@@ -192,16 +191,6 @@ class LoopEngine:
             self._stopping = True
             self._lock.notify()
         await asyncio.to_thread(thread.join, STALL_S)
-
-    def info(self) -> EngineInfo:
-        """See the protocol."""
-        if self._info is None:
-            raise EngineError("the engine was not started")
-        return self._info
-
-    def counts(self) -> EngineCounts:
-        """See the protocol."""
-        return self._counts
 
     def _run(self) -> None:
         while True:

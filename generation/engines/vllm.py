@@ -18,23 +18,22 @@ from cluster.errors import DeadlineError, EngineError, InputError, OverloadError
 from cluster.messages import EngineInfo
 from generation.config import GenerationConfig
 from generation.demo import DEMO, DEMO_NAME, prepare_model
-from generation.engines.base import Chunk, EngineCounts, EngineRequest
+from generation.engines.base import Chunk, EngineBase, EngineRequest
 from generation.engines.grammar import grammar_of
 
 
-class VllmEngine:
+class VllmEngine(EngineBase):
     """See `generation.engines.base.Engine`."""
 
     constrains = True
 
     def __init__(self, model: str, config: GenerationConfig, models_dir: Path) -> None:
+        super().__init__()
         self._name = model
         self._config = config
         self._models_dir = models_dir
-        self._counts = EngineCounts()
         self._engine: Any = None
         self._tasks: dict[str, asyncio.Event] = {}
-        self._info: EngineInfo | None = None
 
     async def start(self) -> None:
         """Load the model. Call it on the loop that will stream."""
@@ -177,16 +176,6 @@ class VllmEngine:
             gone.set()
         if engine is not None:
             await asyncio.to_thread(engine.shutdown)
-
-    def info(self) -> EngineInfo:
-        """See the protocol."""
-        if self._info is None:
-            raise EngineError("the engine was not started")
-        return self._info
-
-    def counts(self) -> EngineCounts:
-        """See the protocol."""
-        return self._counts
 
 
 def quantises() -> bool:

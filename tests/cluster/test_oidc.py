@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
 from cluster import oidc
-from cluster.config import OidcConfig
 from cluster.errors import AuthenticationError, ConfigError, UnavailableError
 from cluster.oidc import TokenVerifier
+from cluster.sections import OidcConfig
 
 AUDIENCE = "tailorbird"
 

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.config import EventsConfig
 from cluster.errors import InputError
 from cluster.messages import Event, Item, User
 from cluster.records import (
@@ -21,6 +20,7 @@ from cluster.records import (
     parse_user,
     user_record,
 )
+from cluster.sections import EventsConfig
 
 NOW_MS = 1_800_000_000_000
 CONFIG = EventsConfig()

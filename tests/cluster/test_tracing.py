@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from cluster import tracing
-from cluster.config import TracingConfig
+from cluster.sections import TracingConfig
 from cluster.telemetry import REQUEST_ID, JsonFormatter
 from tests.collector import Collector
 

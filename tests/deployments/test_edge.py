@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.types import Message
 
-from cluster.config import IngressConfig, SessionsConfig, Settings
+from cluster.config import Settings
+from cluster.sections import IngressConfig, SessionsConfig
 from deployments.edge import DETAIL, UntilDeadline, middlewares
 
 

@@ -15,9 +15,10 @@ import redis
 from pydantic import SecretStr
 
 from cluster.api_keys import Principal, parse_limits
-from cluster.config import LimitsConfig, Settings
+from cluster.config import Settings
 from cluster.errors import OverloadError
 from cluster.ports import free_ports
+from cluster.sections import LimitsConfig
 from cluster.sessions.shard import Shard
 from deployments import limiter
 from deployments.limiter import Limiter

@@ -20,8 +20,9 @@ from pydantic import SecretStr
 from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi import checks
 
-from cluster.config import IngressConfig, Settings
+from cluster.config import Settings
 from cluster.ports import free_ports
+from cluster.sections import IngressConfig
 from cluster.sessions.pool import SessionPool
 from cluster.store import Store
 from deployments.content_cache import CacheShard

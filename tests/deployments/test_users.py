@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from cluster.config import RetentionConfig, Settings
+from cluster.config import Settings
 from cluster.messages import DEFAULT_TENANT, RankedItem, RankedList
+from cluster.sections import RetentionConfig
 from cluster.sessions.shard import Shard
 from cluster.store import Feedback, Operation, Recommendation, Store
 from deployments.services import Services

@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cluster.config import EventsConfig, Settings
+from cluster.config import Settings
 from cluster.errors import InputError
 from cluster.identity import Identity
 from cluster.messages import Event
+from cluster.sections import EventsConfig
 from cluster.store import Store
 from cluster.store.events import EventStore
 from jobs import ingest as ingest_job

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from cluster.config import RetentionConfig, Settings
+from cluster.config import Settings
 from cluster.errors import ConflictError, NotFoundError
 from cluster.housekeeping import prune_rows
 from cluster.messages import Event, Version
+from cluster.sections import RetentionConfig
 from cluster.store import Feedback, Operation, Recommendation, Store
 from jobs.promote import promote
 from jobs.prune import prune_versions
