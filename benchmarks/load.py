@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 
@@ -55,8 +56,7 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's are not of the class
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -106,12 +106,14 @@ async def closed_loop(
     seconds: float,
     check: Callable[[int, bytes], bool],
     warm_s: float = 1.0,
+    began: Callable[[], object] = lambda: None,
 ) -> Result:
-    """Drive the server as fast as `connections` clients can, after a warm-up that is not counted."""
+    """Drive the server as fast as `connections` clients can, after a warm-up that is not counted; `began` ends it."""
     result = Result()
     loop = asyncio.get_running_loop()
     start = loop.time() + warm_s
     end = start + seconds
+    loop.call_at(start, began)
 
     async def client() -> None:
         connection = Connection()

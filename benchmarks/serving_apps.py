@@ -1,15 +1,23 @@
-"""Applications that `benchmarks.serving` compares with: a no-op ingress, and the whole shell with a trivial ranker."""
+"""Applications that `benchmarks.serving` compares with: three no-op ingresses, and the shell with a trivial ranker.
 
-from typing import Any
+Each no-op reads the body, checks the key and answers as many bytes as a list has. They differ in what of Ray Serve and
+its framework a request passes: `asgi` is a bare ASGI function, less than anybody writes; `call` is a deployment with
+`__call__(request)`, Serve's own idiom; `fastapi` is a FastAPI application through `serve.ingress`.
+"""
 
+import hmac
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import Response
 from pydantic import BaseModel
 from ray import serve
 from ray.serve import Application
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from cluster.config import Settings, load_settings
+from cluster.config import load_settings
+from cluster.keys import api_key
 from cluster.messages import RankedItem, RankedList, RankQuery, Reason
 from deployments.http_app import create_app
 from deployments.middleware import Gate
@@ -20,19 +28,34 @@ REASONS = 6
 
 
 class NoopArgs(BaseModel):
-    """How many bytes an answer has."""
+    """Which no-op, and how many bytes an answer has."""
 
+    kind: str
     size: int
 
 
-class Noop:
-    """Reads the body, answers with as many bytes as a list has. No key, no session, no ranking."""
+class Door:
+    """What every no-op does."""
 
     def __init__(self, size: int) -> None:
         self._body = b"x" * size
+        self._key = f"Bearer {api_key(load_settings())}"
+
+    async def answer(self, request: Request) -> Response:
+        if not hmac.compare_digest(request.headers.get("authorization", ""), self._key):
+            raise HTTPException(401)
+        await request.body()
+        return Response(self._body, media_type="application/json")
+
+
+class AsgiNoop:
+    """A bare ASGI function."""
+
+    def __init__(self, size: int) -> None:
+        self._door = Door(size)
 
     def __serve_build_asgi_app__(self) -> Any:
-        body = self._body
+        door = self._door
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "lifespan":
@@ -40,16 +63,56 @@ class Noop:
                     await send({"type": "lifespan.startup.complete"})
                 await send({"type": "lifespan.shutdown.complete"})
                 return
-            await Request(scope, receive).body()
-            await Response(body, media_type="application/json")(scope, receive, send)
+            response = await door.answer(Request(scope, receive))
+            await response(scope, receive, send)
+
+        return app
+
+
+class CallNoop:
+    """Serve's own idiom."""
+
+    def __init__(self, size: int) -> None:
+        self._door = Door(size)
+
+    async def __call__(self, request: Request) -> Response:
+        return await self._door.answer(request)
+
+
+class FastApiNoop:
+    """FastAPI with one route, and a dependency that checks nothing: what a first version of a service looks like."""
+
+    def __init__(self, size: int) -> None:
+        self._door = Door(size)
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        app = FastAPI()
+        door = self._door
+
+        async def the_door() -> Door:
+            return door
+
+        @app.post("/v1/recommendations")
+        async def answer(request: Request, way_in: Annotated[Door, Depends(the_door)]) -> Response:
+            return await way_in.answer(request)
+
+        @app.get("/healthz/ready")
+        async def ready() -> str:
+            return "ready"
 
         return app
 
 
 def noop(args: NoopArgs) -> Application:
-    """The no-op application."""
+    """One of the no-op applications."""
     args = NoopArgs.model_validate(args if isinstance(args, NoopArgs) else dict(args))
-    return serve.deployment(serve.ingress()(Noop)).options(name="Noop", max_ongoing_requests=1024).bind(args.size)  # type: ignore[attr-defined]
+    bodies: dict[str, Any] = {
+        "asgi": serve.ingress()(AsgiNoop),
+        "call": CallNoop,
+        "fastapi": serve.ingress()(FastApiNoop),
+    }
+    deployment = serve.deployment(bodies[args.kind])
+    return deployment.options(name="Noop", max_ongoing_requests=1024).bind(args.size)  # type: ignore[attr-defined]
 
 
 class TrivialRanking:
@@ -77,7 +140,7 @@ class ShellServices(Services):
 class Shell:
     """The ingress, with those services."""
 
-    def __init__(self, settings: Settings, writer: Any) -> None:
+    def __init__(self, settings: Any, writer: Any) -> None:
         self._services = ShellServices(settings, writer, None)
 
     def __serve_build_asgi_app__(self) -> Gate:

@@ -12,6 +12,9 @@ from typing import Any
 
 DEFAULT_TENANT = "default"
 MAX_ID_CHARS = 256
+NOT_SEEN = frozenset({"impression"})
+"""Event types that do not make an item one that the person has seen: being shown is not meeting. All others do, a
+dislike above all, whatever they weigh."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ import contextlib
 import os
 from typing import Any
 
+from cluster.coded import Known, News
 from cluster.config import Settings
 from cluster.memory import trim_for_ever
-from cluster.sessions.memory import PackedView
 from cluster.sessions.meter import ShardMeter
 from cluster.sessions.names import NAMESPACE, is_shard, shard_name
 from cluster.sessions.shard import Shard
@@ -39,10 +39,10 @@ class SessionShard:
         await self._start()
         return await self._shard.append(batches)
 
-    async def views(self, people: list[tuple[str, str]]) -> list[PackedView]:
+    async def views(self, people: list[tuple[str, str]], known: Known) -> tuple[News, list[bytes]]:
         """See `Shard.views`."""
         await self._start()
-        return await self._shard.views(people)
+        return await self._shard.views(people, known)
 
     async def write(self, part: str, method: str, args: tuple[Any, ...]) -> Any:
         """See `Shard.write`."""

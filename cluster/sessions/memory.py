@@ -1,8 +1,8 @@
 """The sessions of many people in little memory: a packed record of bytes per person.
 
-A record is 8 bytes (the event number up to which it was loaded from the store) and then 24 bytes for each event: item
-code, type code, value (NaN for none) and timestamp. Item ids and types are kept once and named by codes. People are
-keyed by a digest of 16 bytes, so no user id is held here.
+A record is 8 bytes (the event number up to which it was loaded from the store) and then 24 bytes for each event, as
+`cluster.coded` has it. Item ids and types are kept once and named by codes. People are keyed by a digest of 16 bytes,
+so no user id is held here.
 
 Memory is bounded by a budget. Two generations approximate "least recently used" without an entry's worth of links: what
 is used goes to the young one; when that holds half of the budget it becomes the old one, and the old one is let go, a
@@ -18,13 +18,13 @@ import struct
 from collections.abc import Sequence
 from itertools import pairwise
 
+from cluster.coded import PACK as _EVENT
+from cluster.coded import Words
 from cluster.store.events import SessionRow
 
-PackedView = tuple[tuple[str, ...], tuple[str, ...], tuple[float | None, ...], tuple[int, ...]]
-"""Items, types, values, timestamps in ms: parallel, oldest first."""
-
 _HEAD = struct.Struct("<q")
-_EVENT = struct.Struct("<IIdq")
+HEAD_BYTES = _HEAD.size
+"""What a record begins with; then come its events."""
 
 ENTRY_BYTES = 160
 """What a record costs beside its events: the bytes object's head, the digest, its place in the dict."""
@@ -49,10 +49,9 @@ class SessionMemory:
         self._leaving: dict[bytes, bytes] = {}
         self._young_bytes = 0
         self._old_bytes = 0
-        self._items: list[str] = []
+        self.words = Words()
         self._item_codes: dict[str, int] = {}
         self._code_bytes = 0
-        self._types: list[str] = []
         self._type_codes: dict[str, int] = {}
 
     def __len__(self) -> int:
@@ -88,20 +87,21 @@ class SessionMemory:
             record = record[: _HEAD.size] + self._in_order(record[_HEAD.size :])
         self._put(person, record)
 
-    def view(self, person: bytes) -> PackedView | None:
-        """What is known of a person; None when they are not in memory."""
-        record = self._find(person)
-        if record is None:
-            return None
-        if len(record) == _HEAD.size:
-            return (), (), (), ()
-        codes, kinds, values, times = zip(*_EVENT.iter_unpack(record[_HEAD.size :]), strict=True)
-        items, types = self._items, self._types
-        return (
-            tuple([items[code] for code in codes]),
-            tuple([types[code] for code in kinds]),
-            tuple([None if math.isnan(value) else value for value in values]),
-            times,
+    def record(self, person: bytes) -> bytes | None:
+        """What is known of a person, by the codes of `words`; None when they are not in memory."""
+        return self._find(person)
+
+    def recoded(self, words: Words, record: bytes) -> bytes:
+        """A record that may be from before `clear`, by the codes of now."""
+        if words is self.words:
+            return record
+        items, types = words.items, words.types
+        events = _EVENT.iter_unpack(record[HEAD_BYTES:])
+        return record[:HEAD_BYTES] + b"".join(
+            [
+                self._pack(items[item], types[kind], None if math.isnan(value) else value, ms)
+                for item, kind, value, ms in events
+            ]
         )
 
     def drop(self, person: bytes) -> None:
@@ -115,10 +115,10 @@ class SessionMemory:
         self._leaving.pop(person, None)
 
     def clear(self) -> None:
-        """Forget everybody."""
+        """Forget everybody, and all codes."""
         self._young, self._old, self._leaving = {}, {}, {}
         self._young_bytes = self._old_bytes = self._code_bytes = 0
-        self._items, self._item_codes, self._types, self._type_codes = [], {}, [], {}
+        self.words, self._item_codes, self._type_codes = Words(), {}, {}
 
     def _find(self, person: bytes) -> bytes | None:
         record = self._young.get(person)
@@ -149,13 +149,13 @@ class SessionMemory:
     def _pack(self, item: str, kind: str, value: float | None, ms: int) -> bytes:
         code = self._item_codes.get(item)
         if code is None:
-            code = self._item_codes[item] = len(self._items)
-            self._items.append(item)
+            code = self._item_codes[item] = len(self.words.items)
+            self.words.items.append(item)
             self._code_bytes += CODE_BYTES + len(item)
         kind_code = self._type_codes.get(kind)
         if kind_code is None:
-            kind_code = self._type_codes[kind] = len(self._types)
-            self._types.append(kind)
+            kind_code = self._type_codes[kind] = len(self.words.types)
+            self.words.types.append(kind)
             self._code_bytes += CODE_BYTES + len(kind)
         return _EVENT.pack(code, kind_code, math.nan if value is None else value, ms)
 

@@ -13,18 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.coalescer import Coalescer
+from cluster.coded import StoredView, Words, seen_of
 from cluster.config import Settings
 from cluster.errors import ConfigError, DeadlineError, InputError, OverloadError, TailorbirdError, UnavailableError
 from cluster.messages import Event, SessionView
-from cluster.sessions.memory import PackedView
+from cluster.sessions.memory import HEAD_BYTES
 from cluster.sessions.names import owner
 from cluster.store.events import EventRow, to_row
 
 log = logging.getLogger("tailorbird.sessions")
-
-NOT_SEEN = frozenset({"impression"})
-"""Event types that do not make an item one that the person has seen: being shown is not meeting. All others do, a
-dislike above all, whatever they weigh."""
 
 CALLS_IN_FLIGHT = 2
 """Per shard and direction: one in work, one on its way. More only make the lists shorter."""
@@ -42,7 +39,7 @@ class _Lane:
 
     shard: Any
     appends: Coalescer[list[EventRow], list[bool]]
-    views: Coalescer[tuple[str, str], PackedView]
+    views: Coalescer[tuple[str, str], tuple[Words, bytes]]
 
 
 class SessionPool:
@@ -115,7 +112,7 @@ class SessionPool:
         return _Lane(
             shard,
             Coalescer(_caller(shard.append), max_batch=size, max_queue=queue, in_flight=CALLS_IN_FLIGHT, weigh=len),
-            Coalescer(_caller(shard.views), max_batch=size, max_queue=queue, in_flight=CALLS_IN_FLIGHT),
+            Coalescer(_Views(shard), max_batch=size, max_queue=queue, in_flight=CALLS_IN_FLIGHT),
         )
 
     async def stop(self) -> None:
@@ -182,7 +179,8 @@ class SessionPool:
         if lane.stuck_s > timeout_s:
             # The shard is away. Waiting would tell nothing new, and fill the server with requests that wait.
             raise UnavailableError(f"a session shard has not answered for {lane.stuck_s:.1f} s")
-        return make_view(tenant, user_id, await lane.submit((tenant, user_id), timeout_s))
+        words, record = await lane.submit((tenant, user_id), timeout_s)
+        return StoredView(user_id, tenant, words, record, HEAD_BYTES)
 
     async def stats(self, timeout_s: float = 2.0) -> list[dict[str, int | float] | None]:
         """`Shard.stats` of each shard; None for one that does not answer."""
@@ -220,11 +218,22 @@ class SessionPool:
                 log.info("ended what a larger pool had left: %s", ", ".join(ended))
 
 
-def make_view(tenant: str, user_id: str | None, packed: PackedView) -> SessionView:
-    """The view of a packed session, with the items that count as seen."""
-    items, types, values, timestamps_ms = packed
-    seen = frozenset([item for item, kind in zip(items, types, strict=True) if kind not in NOT_SEEN])
-    return SessionView(user_id, items, types, values, timestamps_ms, seen, tenant)
+class _Views:
+    """The call that asks a shard for records. Keeps the words of their codes; each answer says what is new in them."""
+
+    def __init__(self, shard: Any) -> None:
+        self._shard = shard
+        self._words = Words(0)
+
+    async def __call__(self, people: list[tuple[str, str]]) -> list[tuple[Words, bytes]]:
+        words = self._words
+        news, records = await _answer(self._shard.views, people, words.known)
+        if news[0] != words.name:  # the shard began anew, or forgot everybody
+            if news[0] != self._words.name:
+                self._words = Words(news[0])
+            words = self._words
+        words.learn(news)
+        return [(words, record) for record in records]
 
 
 def view_of_events(
@@ -232,15 +241,15 @@ def view_of_events(
 ) -> SessionView:
     """The same view from events in the order in which they came: for jobs, so that they see what serving sees."""
     ordered = sorted(events, key=lambda event: event.timestamp_ms)[-(max_events or len(events)) :]
-    return make_view(
-        tenant,
+    items, types = tuple(event.item_id for event in ordered), tuple(event.type for event in ordered)
+    return SessionView(
         user_id,
-        (
-            tuple(event.item_id for event in ordered),
-            tuple(event.type for event in ordered),
-            tuple(event.value for event in ordered),
-            tuple(event.timestamp_ms for event in ordered),
-        ),
+        items,
+        types,
+        tuple(event.value for event in ordered),
+        tuple(event.timestamp_ms for event in ordered),
+        seen_of(items, types),
+        tenant,
     )
 
 

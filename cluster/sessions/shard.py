@@ -27,9 +27,10 @@ from functools import partial
 from typing import Any
 
 from cluster.background import end
+from cluster.coded import Known, News, Words
 from cluster.config import Settings
 from cluster.errors import FullError, UnavailableError
-from cluster.sessions.memory import PackedView, SessionMemory
+from cluster.sessions.memory import SessionMemory
 from cluster.store import Store
 from cluster.store.events import EventRow, SessionRow
 from cluster.store.retention import user_digest
@@ -37,6 +38,8 @@ from cluster.store.retention import user_digest
 log = logging.getLogger("tailorbird.sessions")
 
 Append = tuple[list[EventRow], asyncio.Future[list[int]]]
+Coded = tuple[Words, bytes]
+"""A record, and the words of its codes."""
 
 TAIL_ROWS = 5_000
 MAX_COMMIT_ROWS = 4_096
@@ -59,7 +62,7 @@ class Shard:
         self._waiting: list[Append] = []
         self._committing: asyncio.Task[None] | None = None
         self._tailing: asyncio.Task[None] | None = None
-        self._loading: dict[bytes, tuple[asyncio.Future[PackedView], list[SessionRow]]] = {}
+        self._loading: dict[bytes, tuple[asyncio.Future[Coded], list[SessionRow]]] = {}
         self._own: set[int] = set()
         self._tail_seq = 0
         self._tailed_s = time.monotonic()
@@ -99,24 +102,29 @@ class Shard:
         seqs = iter(await self._commit(rows) if rows else [])
         return [[next(seqs) > 0 for _ in batch] for batch in batches]
 
-    async def views(self, people: list[tuple[str, str]]) -> list[PackedView]:
-        """What is known of each (tenant, user id), in the order asked."""
+    async def views(self, people: list[tuple[str, str]], known: Known = (0, 0, 0)) -> tuple[News, list[bytes]]:
+        """What is known of each (tenant, user id), in the order asked: records, as `SessionMemory` keeps them.
+
+        With them comes what the words of their codes have become since the caller knew that much of them.
+        """
         self._asked_s = time.time()
         self._counts["views"] += len(people)
-        found: list[PackedView | None] = []
+        found: list[Coded | None] = []
         missing: dict[bytes, tuple[str, str]] = {}
         digests = [user_digest(*person) for person in people]
         for digest, person in zip(digests, people, strict=True):
-            view = self._memory.view(digest)
-            found.append(view)
-            if view is None and digest not in self._loading:
+            record = self._memory.record(digest)
+            found.append(None if record is None else (self._memory.words, record))
+            if record is None and digest not in self._loading:
                 missing[digest] = person
-        waits = {d: self._loading[d][0] for d, view in zip(digests, found, strict=True) if d in self._loading}
+        waits = {digest: self._loading[digest][0] for digest in digests if digest in self._loading}
         if missing:
             waits |= await self._load(missing)
         if waits:
             await asyncio.wait(set(waits.values()))
-        return [waits[d].result() if view is None else view for d, view in zip(digests, found, strict=True)]
+        coded = [waits[d].result() if view is None else view for d, view in zip(digests, found, strict=True)]
+        records = [self._memory.recoded(*one) for one in coded]
+        return self._memory.words.news(known), records
 
     async def write(self, part: str, method: str, args: tuple[Any, ...]) -> Any:
         """A write of the store on behalf of a process that may not write itself."""
@@ -247,10 +255,10 @@ class Shard:
 
     # Loading
 
-    async def _load(self, missing: dict[bytes, tuple[str, str]]) -> dict[bytes, asyncio.Future[PackedView]]:
+    async def _load(self, missing: dict[bytes, tuple[str, str]]) -> dict[bytes, asyncio.Future[Coded]]:
         """Bring people into memory, in one read. Events that are committed meanwhile are kept and added after it."""
         loop = asyncio.get_running_loop()
-        futures: dict[bytes, asyncio.Future[PackedView]] = {digest: loop.create_future() for digest in missing}
+        futures: dict[bytes, asyncio.Future[Coded]] = {digest: loop.create_future() for digest in missing}
         for digest, future in futures.items():
             self._loading[digest] = (future, [])
         try:
@@ -269,9 +277,9 @@ class Shard:
             self._memory.load(digest, rows, rows[-1][0] if rows else 0)
             for row in later:
                 self._memory.add(digest, row)
-            view = self._memory.view(digest)
-            assert view is not None
-            future.set_result(view)
+            record = self._memory.record(digest)
+            assert record is not None
+            future.set_result((self._memory.words, record))
         return futures
 
     # Tailing
@@ -310,7 +318,7 @@ class Shard:
             if digest in self._loading:  # from before the erasure: what is loaded now must not stay
                 self._loading[digest][0].add_done_callback(partial(self._drop, digest))
 
-    def _drop(self, digest: bytes, _: asyncio.Future[PackedView]) -> None:
+    def _drop(self, digest: bytes, _: asyncio.Future[Coded]) -> None:
         self._memory.drop(digest)
 
 

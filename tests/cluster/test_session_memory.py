@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.sessions.memory import SessionMemory
+from cluster.coded import StoredView
+from cluster.sessions.memory import HEAD_BYTES, SessionMemory
 from cluster.store.events import SessionRow
 
 LIMIT = 5
@@ -21,6 +22,14 @@ def person(n: int) -> bytes:
     return n.to_bytes(16, "little")
 
 
+def events_of(memory: SessionMemory, n: int) -> list[tuple] | None:
+    record = memory.record(person(n))
+    if record is None:
+        return None
+    view = StoredView("u", "default", memory.words, record, HEAD_BYTES)
+    return list(zip(view.items, view.types, view.values, view.timestamps_ms, strict=True))
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.lists(ROW, max_size=8), st.lists(ROW, max_size=8))
 def test_view_is_the_newest_events_in_order(stored: list[tuple], added: list[tuple]) -> None:
@@ -32,19 +41,17 @@ def test_view_is_the_newest_events_in_order(stored: list[tuple], added: list[tup
         memory.add(person(1), row)
     for row in added:
         expected = sorted([*expected, row], key=lambda row: row[3])[-LIMIT:]
-    view = memory.view(person(1))
-    assert view is not None
-    assert list(zip(*view, strict=True)) == expected
+    assert events_of(memory, 1) == expected
 
 
 def test_unknown_people_are_not_there() -> None:
     memory = SessionMemory(1 << 20, LIMIT)
     memory.add(person(1), (1, "a", "click", None, 1))
-    assert memory.view(person(1)) is None and person(1) not in memory
+    assert memory.record(person(1)) is None and person(1) not in memory
     memory.load(person(1), [], 0)
-    assert memory.view(person(1)) == ((), (), (), ())
+    assert events_of(memory, 1) == []
     memory.drop(person(1))
-    assert memory.view(person(1)) is None and memory.used_bytes == 0
+    assert memory.record(person(1)) is None and memory.used_bytes == 0
 
 
 def test_budget_holds_and_what_is_used_stays() -> None:
@@ -54,8 +61,8 @@ def test_budget_holds_and_what_is_used_stays() -> None:
         memory.load(person(n), rows, 5)
         assert memory.used_bytes <= 101_000
         if n >= 100:
-            assert memory.view(person(50)) is not None
-    assert memory.view(person(4_999)) is not None and memory.view(person(60)) is None
+            assert memory.record(person(50)) is not None
+    assert memory.record(person(4_999)) is not None and memory.record(person(60)) is None
     assert 150 < len(memory) < 400
 
 
@@ -64,4 +71,14 @@ def test_a_flood_of_ids_does_not_grow_without_bound() -> None:
     for n in range(5_000):
         memory.load(person(n), [(1, f"made-up-{n}", f"type_{n}", None, 1)], 1)
         assert memory.used_bytes <= 110_000
-    assert memory.view(person(4_999)) == (("made-up-4999",), ("type_4999",), (None,), (1,))
+    assert events_of(memory, 4_999) == [("made-up-4999", "type_4999", None, 1)]
+
+
+def test_a_record_from_before_all_was_forgotten_can_still_be_read() -> None:
+    memory = SessionMemory(1 << 20, LIMIT)
+    memory.load(person(1), [(1, "a", "click", None, 1), (2, "b", "rating", 2.5, 2)], 2)
+    words, record = memory.words, memory.record(person(1))
+    memory.clear()
+    memory.load(person(2), [(3, "c", "like", None, 3)], 3)
+    view = StoredView("u", "default", memory.words, memory.recoded(words, record), HEAD_BYTES)
+    assert (view.items, view.types, view.values) == (("a", "b"), ("click", "rating"), (None, 2.5))

@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from cluster.coded import StoredView, Words
 from cluster.config import Settings
 from cluster.errors import ConfigError, DeadlineError, FullError, InputError, OverloadError, UnavailableError
 from cluster.messages import Event, Item
+from cluster.sessions.memory import HEAD_BYTES
 from cluster.sessions.names import owner
 from cluster.sessions.pool import SessionPool, view_of_events
 from cluster.sessions.shard import Shard
@@ -37,9 +39,16 @@ async def running(settings: Settings) -> AsyncIterator[Shard]:
         await shard.stop()
 
 
+async def views_of(shard: Shard, *users: str) -> list[StoredView]:
+    news, records = await shard.views([("default", user) for user in users])
+    words = Words(news[0])
+    words.learn(news)
+    return [StoredView(user, "default", words, record, HEAD_BYTES) for user, record in zip(users, records, strict=True)]
+
+
 async def items_of(shard: Shard, user: str = "u") -> list[str]:
-    ((items, *_),) = await shard.views([("default", user)])
-    return list(items)
+    (view,) = await views_of(shard, user)
+    return list(view.items)
 
 
 async def until(condition, seconds: float = 5) -> None:  # type: ignore[no-untyped-def]
@@ -74,8 +83,8 @@ async def test_a_new_shard_has_what_the_old_one_acknowledged(settings: Settings)
         await shard.append([[to_row(make_event(n, user=f"u{n % 3}")) for n in range(9)]])
     async with running(settings) as shard:
         assert shard.stats()["sessions"] == 0
-        views = await shard.views([("default", "u1"), ("default", "nobody"), ("default", "u1"), ("default", "u0")])
-        assert [view[0] for view in views] == [("i1", "i4", "i7"), (), ("i1", "i4", "i7"), ("i0", "i3", "i6")]
+        views = await views_of(shard, "u1", "nobody", "u1", "u0")
+        assert [view.items for view in views] == [("i1", "i4", "i7"), (), ("i1", "i4", "i7"), ("i0", "i3", "i6")]
         assert shard.stats()["loads"] == 3
 
 
@@ -320,9 +329,8 @@ class TestPool:
     async def test_nobody_waits_for_a_shard_that_is_away(self, settings: Settings) -> None:
         async with self.pool(settings, 1) as pool:
             (lane,) = pool._lanes
-            shard = lane.shard
             gate = asyncio.Event()
-            views = shard.views
+            views = lane.views._send
 
             async def held_up(people):  # type: ignore[no-untyped-def]
                 await gate.wait()
