@@ -14,13 +14,12 @@ from pydantic import BaseModel
 from ray import serve
 from ray.serve import Application
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cluster.config import load_settings
 from cluster.keys import api_key
 from cluster.messages import RankedItem, RankedList, RankQuery, Reason
 from deployments.http_app import create_app
-from deployments.middleware import Gate
 from deployments.recommender import RecommenderClient
 from deployments.services import Services
 
@@ -128,6 +127,9 @@ class TrivialRanking:
     async def similar(self, tenant: str, item_id: str, n: int) -> RankedList:
         return RankedList(self._items[:n], "trivial")
 
+    async def item_map(self, tenant: str, n: int) -> tuple[str, list[tuple[str, float, float]]]:
+        return "trivial", []
+
 
 class ShellServices(Services):
     """Everything of the real ones but the ranker."""
@@ -143,7 +145,7 @@ class Shell:
     def __init__(self, settings: Any, writer: Any) -> None:
         self._services = ShellServices(settings, writer, None)
 
-    def __serve_build_asgi_app__(self) -> Gate:
+    def __serve_build_asgi_app__(self) -> ASGIApp:
         return create_app(self._services)
 
 

@@ -53,6 +53,10 @@ class SessionView:
     tenant: str = DEFAULT_TENANT
     degraded: bool = False
 
+    def plain(self) -> SessionView:
+        """A view that holds its tuples itself, as `dataclasses.replace` needs it."""
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class Item:

@@ -47,7 +47,7 @@ async def stored_view_of(
         return view
     now_ms = round(time.time() * 1000)
     return replace(
-        view,
+        view.plain(),
         items=view.items + tuple(event.item_id for event in session),
         types=view.types + tuple(event.type for event in session),
         values=view.values + tuple(event.value for event in session),

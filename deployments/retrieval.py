@@ -113,7 +113,7 @@ class ChatRetriever:
             # Alone: a long history would outvote what was just said. What the person has seen stays out all the same.
             now_ms = round(time.time() * 1000)
             view = replace(
-                view,
+                view.plain(),
                 items=wish.titles,
                 types=("like",) * count,
                 values=(None,) * count,

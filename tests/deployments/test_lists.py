@@ -70,6 +70,15 @@ async def test_impressions_do_not_count_as_seen_and_clicks_do_at_once(client: ht
     assert ids(given)[0] in ids(await recommend(client, user_id="u", n=40, include_seen=True))
 
 
+async def test_what_travels_in_a_request_is_added_to_the_stored_session(client: httpx.AsyncClient) -> None:
+    stored = {"user_id": "both", "item_id": "loud/1", "type": "click"}
+    assert (await client.post("/v1/events", json=stored)).json()["accepted"] == 1
+    both = ids(await recommend(client, user_id="both", session=[{"item_id": "loud/2"}], n=40))
+    assert len(both) == 38 and not {"loud/1", "loud/2"} & set(both)
+    alone = ids(await recommend(client, user_id="both", n=40))
+    assert len(alone) == 39 and "loud/2" in alone
+
+
 class TestNextPage:
     async def test_pages_go_on_where_the_last_one_ended(self, client: httpx.AsyncClient) -> None:
         session = [{"item_id": "loud/3", "type": "like"}]
