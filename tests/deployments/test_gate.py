@@ -32,6 +32,7 @@ class Recorded:
 
     def __init__(self) -> None:
         self.rows: list[tuple[str, str, int]] = []
+        self.in_work = 0
 
     def record(self, route: str, method: str, status: int, seconds: float) -> None:
         assert seconds >= 0
