@@ -66,6 +66,7 @@ lint: install-dev                      ## Formatting, lint, types and import dir
 
 docs: install-dev                      ## Write the reference pages again from the code
 	$(BIN)/python -m tests.docs.configuration
+	$(BIN)/python -m tests.docs.api
 
 format: install-dev                    ## Put the formatting right
 	$(BIN)/ruff format .

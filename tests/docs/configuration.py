@@ -46,6 +46,18 @@ UNITS = {
 }
 """What a name ends with, and the unit that it says."""
 
+BOUNDS = {
+    "minimum": "≥",
+    "exclusiveMinimum": ">",
+    "maximum": "≤",
+    "exclusiveMaximum": "<",
+    "minLength": "at least",
+    "maxLength": "at most",
+    "minItems": "at least",
+    "maxItems": "at most",
+}
+"""What limits a value in a JSON schema, and how it is said. Lengths are characters, or members of a list."""
+
 HEAD = """# Settings
 
 Made from the models that check them (`make docs`): do not edit this page.
@@ -125,7 +137,7 @@ def _table(section: str, model: type[BaseModel]) -> Iterator[str]:
             name = f"{section}.{key}" if section else key
             cells = (
                 f"`{name}`<br>`{environment_name(name)}`",
-                _type(properties[key]),
+                type_of(properties[key]),
                 _default(key, field),
                 _unit(key),
                 _line(field.description or ""),
@@ -133,24 +145,26 @@ def _table(section: str, model: type[BaseModel]) -> Iterator[str]:
             yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _type(schema: dict[str, Any]) -> str:
+def type_of(schema: dict[str, Any]) -> str:
+    """A JSON schema's type and bounds for people; `#Name` for what is described elsewhere."""
+    if "$ref" in schema:
+        return "#" + schema["$ref"].rsplit("/", 1)[1]
     if "anyOf" in schema:
-        return " or ".join(_type(choice) for choice in schema["anyOf"])
+        return " or ".join(type_of(choice) for choice in schema["anyOf"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
     if "enum" in schema:
         return "one of " + ", ".join(f"`{value}`" for value in schema["enum"])
     kind = schema.get("type", "any")
     if kind == "array" and "prefixItems" in schema:
-        return f"list of {len(schema['prefixItems'])}: {_type(schema['prefixItems'][0])}"
-    if kind == "array":
-        return f"list of {_type(schema['items'])}"
-    if kind == "object":
-        return f"mapping to {_type(schema.get('additionalProperties', {}))}"
+        return f"list of {len(schema['prefixItems'])}: {type_of(schema['prefixItems'][0])}"
     named = {"format:password": "secret", "format:path": "path", "format:uri": "URL"}
-    bounds = [
-        f"{sign} {schema[key]}"
-        for key, sign in (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
-        if key in schema
-    ]
+    bounds = [f"{sign} {schema[key]:.15g}" for key, sign in BOUNDS.items() if key in schema]
+    if kind == "array":
+        return ", ".join([f"list of {type_of(schema['items'])}", *bounds])
+    if kind == "object":
+        inner = schema.get("additionalProperties", True)
+        return "object" if isinstance(inner, bool) else f"mapping to {type_of(inner)}"
     return ", ".join([named.get(f"format:{schema.get('format')}", kind), *bounds])
 
 
