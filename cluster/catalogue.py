@@ -68,6 +68,7 @@ class Catalogue:
         self._seq = 0
         self._recent: deque[tuple[int, str, str]] = deque(maxlen=RECENT)
         self._forgotten_seq = 0
+        self._known_s = time.monotonic()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -83,16 +84,28 @@ class Catalogue:
     async def refresh(self) -> None:
         """Take in all changes that are committed now."""
         while True:
+            asked_s = time.monotonic()
             changes = await asyncio.to_thread(self._store.items.changes, self._seq, PAGE)
             for change in changes:
                 self._apply(change)
             if len(changes) < PAGE:
+                self._known_s = asked_s
                 return
 
     @property
     def version(self) -> int:
         """The number of the last change that is in here: equal numbers mean equal catalogues."""
         return self._seq
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since everything that was stored was in here."""
+        return time.monotonic() - self._known_s
+
+    @property
+    def size(self) -> int:
+        """How many items all tenants have."""
+        return sum(len(tenant.items) for tenant in self._tenants.values())
 
     def get(self, tenant: str, item_id: str) -> Item | None:
         """One item, whether or not it may be shown now."""

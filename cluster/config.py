@@ -45,10 +45,15 @@ _SECRET = re.compile(r"key|url|secret", re.IGNORECASE)
 
 
 class Settings(BaseSettings):
-    """All settings. See the module for where they come from."""
+    """What the whole copy shares: addresses, secrets, the language model; and the sections."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, env_ignore_empty=True
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        env_ignore_empty=True,
+        use_attribute_docstrings=True,
     )
 
     host: str = "127.0.0.1"
@@ -69,7 +74,7 @@ class Settings(BaseSettings):
     artifacts_url: str | None = None
     """Where versions are published: a folder, `s3://...` or `gs://...`. Default: in the state directory."""
     engine: str = "auto"
-    """Text engine: auto, bitsandbytes, ..."""
+    """Text engine: `auto`, `openvino` (CPU), `bitsandbytes` (CUDA and CPU) or `vllm` (CUDA)."""
     model: str = "demo"
     """Language model: `demo`, a Hugging Face id, a local folder or a GGUF file."""
     pseudonymise_key: SecretStr | None = None
@@ -84,6 +89,7 @@ class Settings(BaseSettings):
     tenant: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
     """The copy's own tenant. Admin keys of this one administer all others."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least serious lines that are logged."""
 
     events: EventsConfig = EventsConfig()
     store: StoreConfig = StoreConfig()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
 from cluster.api_keys import KeyTable
 from cluster.background import end
@@ -25,6 +26,7 @@ class KeyRing(KeyTable):
         super().__init__(settings)
         self._store: Store | None = None
         self._version = -1
+        self._known_s = time.monotonic()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, store: Store) -> None:
@@ -41,10 +43,17 @@ class KeyRing(KeyTable):
     async def refresh(self) -> None:
         """Take in what is committed now."""
         assert self._store is not None
+        asked_s = time.monotonic()
         version = await asyncio.to_thread(self._store.api_keys.version)
         if version != self._version:
             self.load(await asyncio.to_thread(self._store.api_keys.all))
             self._version = version
+        self._known_s = asked_s
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since all keys were known: one that was revoked later may still open something here."""
+        return time.monotonic() - self._known_s
 
     async def _poll(self) -> None:
         while True:

@@ -16,7 +16,7 @@ EVENT_TYPE_PATTERN = r"^[a-z0-9_]{1,64}$"
 class Section(BaseModel):
     """A part of the settings: unknown keys are refused, values are immutable."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class EventsConfig(Section):
@@ -72,9 +72,10 @@ class RetentionConfig(Section):
 
     every_h: float | None = Field(default=24.0, gt=0)
     """Hours between two times that a server looks for what is older; null leaves it to `jobs.prune`."""
-
     events_days: float | None = Field(default=None, gt=0)
+    """Events. Sessions are made of them, and the next version is trained on them."""
     feedback_days: float | None = Field(default=None, gt=0)
+    """Verdicts and comments on lists and texts."""
     recommendations_days: float | None = Field(default=30.0, gt=0)
     """The log of the lists that were given: about 1 kB for each list of 10, so by far the fastest to grow."""
     operations_days: float | None = Field(default=30.0, gt=0)
@@ -114,8 +115,11 @@ class RecommenderConfig(Section):
     binding: Literal["ingress", "deployment"] = "ingress"
     """In the ingress replica, or as the Serve deployment `Recommender` with replicas of its own."""
     min_replicas: int = Field(default=1, ge=1)
+    """Fewest replicas of the deployment `Recommender`; without it there are none."""
     max_replicas: int = Field(default=2, ge=1)
+    """Most replicas of the deployment `Recommender`."""
     num_cpus: float = Field(default=0.2, ge=0)
+    """CPU that one replica reserves in Ray."""
     registry_poll_s: float = Field(default=1.0, gt=0)
     """How often, give or take a fifth, the registry pointer is read."""
 
@@ -124,8 +128,11 @@ class IngressConfig(Section):
     """The HTTP side."""
 
     min_replicas: int = Field(default=1, ge=1)
+    """Fewest replicas of the HTTP application."""
     max_replicas: int = Field(default=1, ge=1)
+    """Most replicas of the HTTP application. Serve adds one when a quarter of `max_concurrent` is in work in each."""
     num_cpus: float = Field(default=0.2, ge=0)
+    """CPU that one replica reserves in Ray."""
     max_body_bytes: int = Field(default=10_000_000, ge=1024)
     """A longer request body is answered 413."""
     max_concurrent: int = Field(default=512, ge=1)
@@ -184,6 +191,7 @@ class OidcConfig(Section):
     scope_claim: str = "scope"
     """The claim with the scopes, a list or words with spaces between. `scope_prefix` is taken off."""
     scope_prefix: str = ""
+    """What stands before `read`, `write` and `admin` in the issuer's scopes, such as `tailorbird:`."""
     leeway_s: float = Field(default=30.0, ge=0, le=300)
     """By how much the issuer's clock and ours may differ."""
     refresh_s: float = Field(default=300.0, gt=0)
@@ -195,11 +203,15 @@ class WriterConfig(Section):
     """Replicas of the deployment `Writer`."""
 
     min_replicas: int = Field(default=1, ge=0)
+    """Fewest replicas. With 0 the writer goes when nobody asks, and templates speak until it is back."""
     max_replicas: int = Field(default=1, ge=1)
+    """Most replicas."""
     target_ongoing: float = Field(default=8.0, gt=0)
     """Texts in work per replica that autoscaling aims at."""
     num_cpus: float = Field(default=0.4, ge=0)
+    """CPU that one replica reserves in Ray. How many threads it computes with is `generation.threads`."""
     num_gpus: float = Field(default=0.0, ge=0)
+    """GPUs that one replica reserves in Ray; a part of one lets several replicas share it."""
 
 
 class TracingConfig(Section):
@@ -221,4 +233,6 @@ class RayConfig(Section):
     num_cpus: int | None = Field(default=None, ge=1)
     """CPUs that Ray may plan with. Default: those of the machine."""
     object_store_bytes: int = Field(default=512 << 20, ge=80 << 20)
+    """Shared memory for what travels between Ray's processes."""
     dashboard_port: int | None = Field(default=None, ge=1024, le=65535)
+    """Port of Ray's dashboard and job submission, on 127.0.0.1. Default: a free one."""

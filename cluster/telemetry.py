@@ -52,11 +52,15 @@ def configure_logging(level: str = "info") -> None:
 
 
 class HttpMetrics:
-    """Requests by route and code, and their seconds. Needs a connected Ray."""
+    """Requests by route and code, and their seconds. Needs a connected Ray.
+
+    `in_work` is how many requests this process works on; whoever lets them in keeps count.
+    """
 
     def __init__(self) -> None:
         from ray.util.metrics import Counter, Histogram
 
+        self.in_work = 0
         self._requests = Counter(
             "tailorbird_http_requests", "Requests by route, method and status.", ("route", "method", "code")
         )
@@ -79,11 +83,18 @@ class SwapMetrics:
         self._swaps = Counter("tailorbird_version_swaps", "Versions that came to serve.")
         self._failures = Counter("tailorbird_version_failures", "Loads of a version that failed.")
         self._seconds = Gauge("tailorbird_version_load_seconds", "Seconds that the last load took.")
+        self._age = Gauge(
+            "tailorbird_version_age_seconds", "Seconds since the version that serves was made.", ("tenant",)
+        )
 
     def swapped(self, seconds: float) -> None:
         """Another version serves, after this many seconds of loading."""
         self._swaps.inc()
         self._seconds.set(seconds)
+
+    def age(self, tenant: str, seconds: float) -> None:
+        """How old the version is that serves a tenant."""
+        self._age.set(seconds, {"tenant": tenant})
 
     def failed(self) -> None:
         """A version could not be loaded."""

@@ -20,7 +20,7 @@ from cluster.oidc import TokenVerifier
 from deployments.limiter import Limiter
 from deployments.page_session import PageSessions
 
-OPEN_PATHS = frozenset({"/", "/ops", "/healthz/live", "/healthz/ready", "/favicon.ico"})
+OPEN_PATHS = frozenset({"/", "/ops", "/docs", "/healthz/live", "/healthz/ready", "/favicon.ico"})
 OPEN_PREFIX = "/static/"
 READING_POSTS = frozenset({"/v1/recommendations", "/v1/content", "/v1/chat/completions"})
 """Routes that change nothing, though they are asked by POST."""

@@ -10,8 +10,9 @@ from dataclasses import replace
 from cluster import tracing
 from cluster.errors import DeadlineError, NotFoundError, OverloadError, UnavailableError
 from cluster.messages import Item, RankQuery, Reason, SessionView, WriteTask
-from deployments.schemas import ContentRequest, RecommendRequest, SessionItem
+from deployments.schemas import RecommendRequest, SessionItem
 from deployments.services import Services
+from deployments.writing_schemas import ContentRequest
 
 _MAX_LIKED = 5
 _LIKE_WEIGHT = 0.8

@@ -9,6 +9,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from ray.util.metrics import Counter
+
 from cluster.background import end
 from cluster.config import Settings
 from cluster.errors import TailorbirdError
@@ -34,6 +36,7 @@ class Housekeeper:
     def __init__(self, settings: Settings, write: Callable[..., Awaitable[Any]]) -> None:
         self._settings = settings
         self._write = write
+        self._deleted = Counter("tailorbird_rows_deleted", "Rows beyond their age that were deleted.", ("table",))
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -65,6 +68,8 @@ class Housekeeper:
         while True:
             try:
                 gone = {table: rows for table, rows in (await self.prune()).items() if rows}
+                for table, rows in gone.items():
+                    self._deleted.inc(rows, {"table": table})
                 if gone:
                     log.info("rows beyond their age are deleted: %s", gone)
             except (TailorbirdError, TimeoutError) as error:

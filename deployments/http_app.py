@@ -8,7 +8,7 @@ from importlib import metadata
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Lifespan
 
 from deployments import openapi, problems
 from deployments.middleware import Gate
@@ -30,6 +30,24 @@ from deployments.schemas import EventBatch, EventBody, ItemBody, UserBody
 from deployments.services import Services
 
 
+def routed_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+    """All routes and their document, without services: what the reference in docs/ is made from."""
+    app = FastAPI(
+        title="Tailorbird",
+        version=metadata.version("tailorbird"),
+        summary="A recommender that also writes.",
+        lifespan=lifespan,
+        docs_url=None,  # FastAPI's own pages load their scripts from elsewhere; ours is in `routes.page`
+        redoc_url=None,
+        generate_unique_id_function=openapi.operation_id,
+    )
+    for module in (events, recommendations, content, chat, items, users, feedback, operations, ops, session, admin):
+        app.include_router(module.router)
+    page.install(app)
+    openapi.describe(app, (EventBatch, EventBody, ItemBody, UserBody))
+    return app
+
+
 def create_app(services: Services) -> ASGIApp:
     """The application of one replica. Its lifespan starts and stops `services`."""
 
@@ -41,19 +59,9 @@ def create_app(services: Services) -> ASGIApp:
         finally:
             await services.stop()
 
-    app = FastAPI(
-        title="Tailorbird",
-        version=metadata.version("tailorbird"),
-        summary="A recommender that also writes.",
-        lifespan=lifespan,
-    )
+    app = routed_app(lifespan)
     app.state.services = services
     problems.install(app)
-    routed = (events, recommendations, content, chat, items, users, feedback, operations, ops, session, admin)
-    for module in routed:
-        app.include_router(module.router)
-    page.install(app)
-    openapi.describe(app, (EventBatch, EventBody, ItemBody, UserBody))
     ingress = services.settings.ingress
     gate = Gate(
         app,

@@ -16,6 +16,7 @@ from typing import Any
 from limits import RateLimitItem
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from ray.util.metrics import Counter
 from redis.asyncio import ConnectionPool
 
 from cluster.api_keys import Principal
@@ -38,6 +39,8 @@ class Limiter:
         self._shared: SlidingWindowCounterRateLimiter | None = None
         self._pool: ConnectionPool | None = None
         self._ask_shared_s = 0.0
+        self._refused = Counter("tailorbird_rate_refusals", "Requests beyond the rate of their key.")
+        self._alone = Counter("tailorbird_rates_unshared", "Times that Redis did not count, so each replica does.")
         if config.storage_url is not None:
             url = config.storage_url.get_secret_value()
             pool: Any = ConnectionPool.from_url(url)
@@ -58,6 +61,13 @@ class Limiter:
         Raises:
             OverloadError: a rate is used up; it says when there is more.
         """
+        try:
+            await self._admit(principal, headers)
+        except OverloadError:
+            self._refused.inc()
+            raise
+
+    async def _admit(self, principal: Principal, headers: Headers) -> None:
         if self._shared is not None and time.monotonic() >= self._ask_shared_s:
             try:
                 async with asyncio.timeout(self._timeout_s):
@@ -68,6 +78,7 @@ class Limiter:
             except Exception as error:  # redis-py has many; its messages may hold the address
                 log.warning("Redis does not count rates, each replica counts for itself: %s", type(error).__name__)
                 self._ask_shared_s = time.monotonic() + RETRY_SHARED_S
+                self._alone.inc()
                 headers.clear()
         await _count(self._own, principal, headers)
 

@@ -82,7 +82,6 @@ class Gate:
         self._max_concurrent = max_concurrent
         self._metrics = metrics
         self._hot = dict(hot or {})
-        self._in_work = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event; only HTTP requests are looked at."""
@@ -119,13 +118,13 @@ class Gate:
                 message["headers"] = added
             await send(message)
 
-        self._in_work += 1
+        self._metrics.in_work += 1
         try:
             bounded = _BoundedBody(receive, self._max_body_bytes, self._body_timeout_s)
             try:
                 if not is_open(scope["path"]):
                     scope["principal"] = await self._access.enter(scope, headers)
-                    if self._in_work > self._max_concurrent:
+                    if self._metrics.in_work > self._max_concurrent:
                         raise OverloadError(f"more than {self._max_concurrent} requests are in work")
                 length = headers.get(b"content-length", b"0")
                 if length.isdigit() and int(length) > self._max_body_bytes:
@@ -148,7 +147,7 @@ class Gate:
                 refused = error_response(scope["path"], late if is_late else error, scope["request_id"])
                 await refused(scope, receive, send_marked)
         finally:
-            self._in_work -= 1
+            self._metrics.in_work -= 1
             route = scope["path"] if hot is not None else getattr(scope.get("route"), "path", "other")
             self._metrics.record(route, scope["method"], status, time.perf_counter() - began)
             if span is not None:

@@ -183,6 +183,11 @@ class RecommenderClient:
             ranking.rank, max_batch=max_batch, max_queue=max_queue, in_flight=1
         )
 
+    @property
+    def waiting(self) -> int:
+        """How many queries wait for a place in a batch."""
+        return self._batches.waiting
+
     async def rank(self, query: RankQuery, timeout_s: float) -> RankedList:
         """The list of one query.
 

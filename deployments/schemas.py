@@ -11,11 +11,6 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from cluster.messages import MAX_ID_CHARS
-from generation.prompts import KINDS
-from generation.templates import LANGUAGES
-
-CONTENT_KINDS = tuple(kind for kind in KINDS if kind != "chat")
-TONES = ("friendly", "playful", "serious", "formal", "enthusiastic")
 
 
 def _no_nul(value: str) -> str:
@@ -35,12 +30,21 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
+class Answer(BaseModel):
+    """The base of what is answered."""
+
+    model_config = ConfigDict(protected_namespaces=(), use_attribute_docstrings=True)
+
+
 class SessionItem(Body):
     """One event of an anonymous session, oldest first in its list."""
 
     item_id: Id
+    """What it was done with."""
     type: EventType = "click"
+    """What was done."""
     value: float | None = None
+    """The stars of a `rating`, the seconds of a `dwell`."""
 
 
 class RecommendRequest(Body):
@@ -75,141 +79,116 @@ class RecommendRequest(Body):
     """Deadline; when the session does not come in time the list is made without it and marked `degraded`."""
 
 
-class ReasonOut(BaseModel):
-    """A part of a score."""
+class ReasonOut(Answer):
+    """A part of a score. The weights of an item's reasons add up to its score."""
 
     kind: str
+    """`because_liked`: `item_id` was met, and people who meet it meet this too. `similar_text`: `item_id` was met, and
+    what is known of both is alike. `because_named`: it was named in a chat. `people_like_you`: what the other events
+    carried together. `popular`, `fresh`: the item itself."""
     weight: float
+    """Its share of the score. May be negative."""
     item_id: str | None = None
+    """The person's item that it rests on, where there is one."""
     feature: str | None = None
+    """The feature that it rests on, where there is one."""
 
 
-class RecommendedItem(BaseModel):
+class RecommendedItem(Answer):
     """One place of a list."""
 
     item_id: str
+    """The item."""
     score: float
+    """What it is ordered by. Comparable within one list only."""
     source: str
+    """The source that carried most of the score: `graph`, `session`, `text`, `popular`, `fresh`, `latest` and so on."""
     reasons: list[ReasonOut] = []
+    """Why it is here, the weightiest first. Empty with `explain: false`."""
     item: dict[str, Any] | None = None
+    """The fields that `include` asked for."""
 
 
-class RecommendResponse(BaseModel):
+class RecommendResponse(Answer):
     """A list, best first."""
 
-    model_config = ConfigDict(protected_namespaces=())
-
     recommendation_id: str
+    """Names this list: in events, in feedback, and to ask for its next page."""
     model_version: str
+    """The version that ranked it; `none` before the first one."""
     degraded: bool
+    """Whether it was made without the person's session, because that did not come in time."""
     items: list[RecommendedItem]
+    """The places. Fewer than `n` when no more are allowed."""
 
 
-class ContentRequest(Body):
-    """Ask for a text about an item (or several), for a person."""
-
-    kind: Literal[CONTENT_KINDS]  # type: ignore[valid-type]
-    user_id: Id | None = None
-    session: list[SessionItem] | None = Field(default=None, min_length=1, max_length=1000)
-    item_id: Id | None = None
-    item_ids: list[Id] | None = Field(default=None, min_length=1, max_length=20)
-    tone: Literal[TONES] = TONES[0]  # type: ignore[valid-type]
-    language: Literal[LANGUAGES] = LANGUAGES[0]  # type: ignore[valid-type]
-    max_tokens: int = Field(default=96, ge=8, le=512)
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    seed: int | None = Field(default=None, ge=0, lt=2**63)
-    stream: bool = False
-    timeout_ms: int | None = Field(default=None, ge=1, le=120_000)
-
-    @model_validator(mode="after")
-    def _has_items(self) -> ContentRequest:
-        if (self.item_id is None) == (self.item_ids is None):
-            raise ValueError("give either item_id or item_ids")
-        return self
-
-
-class ChatMessage(Body):
-    """One turn of a dialogue. Content may be a string or OpenAI's list of text parts."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[dict[str, Any]] | None = None
-    name: str | None = None
-
-
-class StreamOptions(BaseModel):
-    """OpenAI's stream options."""
-
-    include_usage: bool = False
-
-
-class ChatRequest(BaseModel):
-    """OpenAI's chat completion request. Fields of theirs that mean nothing here are accepted and ignored.
-
-    `user` is the person whose session counts. `tailorbird` carries our own extras.
-    """
-
-    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
-
-    model: str = Field(default="tailorbird", max_length=256)
-    messages: list[ChatMessage] = Field(min_length=1, max_length=200)
-    user: Id | None = None
-    stream: bool = False
-    stream_options: StreamOptions | None = None
-    max_tokens: int | None = Field(default=None, ge=1, le=1024)
-    max_completion_tokens: int | None = Field(default=None, ge=1, le=1024)
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    seed: int | None = Field(default=None, ge=0, lt=2**63)
-    n: int = Field(default=1, ge=1, le=4)
-    stop: str | list[str] | None = None
-
-
-class EventBody(BaseModel):
-    """One event, as `POST /v1/events` takes it; for the document, `cluster.records` does the checking."""
+class EventBody(Answer):
+    """One event, as `POST /v1/events` takes it."""
 
     event_id: Id | None = None
+    """Names the event: sent again it counts once. Default: made by the server."""
     user_id: Id
+    """Who did it."""
     item_id: Id
+    """What it was done with. It need not be in the catalogue yet."""
     type: EventType
+    """What was done: `view`, `click`, `like`, `dislike`, `rating`, `purchase`, `add_to_cart`, `share`, `play`, `dwell`,
+    `impression` or a name of your own. What each says of taste is the setting `events.weights`."""
     value: float | None = None
+    """The stars of a `rating`, the seconds of a `dwell`; for anything else kept as it is."""
     timestamp: str | float | None = Field(default=None, description="ISO 8601, or seconds since 1970. Default: now.")
     session_id: Id | None = None
+    """Your own name for the visit."""
     recommendation_id: Id | None = None
+    """The list in which the item was met: figures of click-through rest on it."""
     context: dict[str, Any] | None = None
+    """Whatever else is known, up to 6 levels deep. `content_kind` says that a text of this kind was read."""
 
 
-class EventBatch(BaseModel):
+class EventBatch(Answer):
     """Up to 1,000 events in one request."""
 
     events: list[EventBody] = Field(min_length=1, max_length=1000)
+    """The events, in any order."""
 
 
-class RejectedEvent(BaseModel):
-    """Why an event of a batch was not taken: `loc` is `["events", index, field]`."""
+class RejectedEvent(Answer):
+    """Why an event of a batch was not taken."""
 
     loc: list[str | int]
+    """Where: `["events", index, field]`."""
     msg: str
+    """What is wrong with it."""
     event_id: str | None = None
+    """The event's id, where it had one."""
 
 
-class EventsResponse(BaseModel):
+class EventsResponse(Answer):
     """What became of the events. Accepted and duplicate ones are on disk."""
 
     accepted: int
+    """How many are new."""
     duplicate: int
+    """How many were there before, by their `event_id`."""
     rejected: list[RejectedEvent]
+    """Those that were not taken, and why."""
 
 
 class FeedbackRequest(Body):
     """What a person says of a list or a text."""
 
     user_id: Id | None = None
+    """Who says it."""
     recommendation_id: Id | None = None
+    """The list that it is about. Give this or `content_id`, or both."""
     content_id: Id | None = None
+    """The text that it is about."""
     item_id: Id | None = None
+    """The item that it is about, when it is not about all of the list."""
     verdict: Literal["up", "down"] | None = None
+    """Good or bad. Give this or `text`, or both."""
     text: Annotated[str, Field(max_length=4000), AfterValidator(_no_nul)] | None = None
+    """In their own words."""
 
     @model_validator(mode="after")
     def _is_about_something(self) -> FeedbackRequest:
@@ -220,108 +199,147 @@ class FeedbackRequest(Body):
         return self
 
 
-class FeedbackResponse(BaseModel):
+class FeedbackResponse(Answer):
     """The feedback is on disk."""
 
     feedback_id: str
+    """Names the feedback in exports."""
 
 
-class ItemBody(BaseModel):
-    """An item of the catalogue; for the document, `cluster.records` does the checking."""
+class ItemBody(Answer):
+    """An item of the catalogue."""
 
     item_id: Id | None = Field(default=None, description="Only in an import; elsewhere the path says it.")
     title: str | None = Field(default=None, max_length=1000)
+    """What people call it."""
     description: str | None = Field(default=None, max_length=20_000)
+    """Some sentences: for ranking before anybody met the item, and facts that texts may use."""
     categories: list[str] | None = Field(default=None, max_length=100)
+    """Kinds, such as genres or departments."""
     tags: list[str] | None = Field(default=None, max_length=100)
+    """Freer words."""
     attributes: dict[str, Any] | None = Field(default=None, description="Whatever else is known: year, price, people.")
     image_url: str | None = Field(default=None, max_length=2048)
+    """A picture, shown by your own pages."""
     audio_url: str | None = Field(default=None, max_length=2048)
+    """A sound, played by your own pages."""
     available_from: str | float | None = Field(default=None, description="ISO 8601, or seconds since 1970.")
     available_until: str | float | None = Field(default=None, description="The first moment at which it is gone.")
     hidden: bool | None = Field(default=None, description="A hidden item is in no list.")
     updated_at: str | float | None = Field(default=None, description="Set by the server.")
 
 
-class UserBody(BaseModel):
-    """A user; for the document, `cluster.records` does the checking."""
+class UserBody(Answer):
+    """What is known of a person beside their events."""
 
     user_id: Id | None = Field(default=None, description="Only in an import; elsewhere the path says it.")
     attributes: dict[str, Any] | None = None
+    """Whatever is known, up to 6 levels deep. Kept and handed out; lists do not rest on it."""
     updated_at: str | float | None = Field(default=None, description="Set by the server.")
 
 
-class ItemPage(BaseModel):
+class ItemPage(Answer):
     """A page of items, and where the next one begins."""
 
     items: list[ItemBody]
+    """The items of this page."""
     next_cursor: str | None
+    """What to send as `cursor` for the next page; null on the last."""
 
 
-class UserPage(BaseModel):
+class UserPage(Answer):
     """A page of users, and where the next one begins. A page may be short, or empty, and still have a next one."""
 
     users: list[UserBody]
+    """The users of this page."""
     next_cursor: str | None
+    """What to send as `cursor` for the next page; null on the last."""
 
 
-class RejectedRecord(BaseModel):
-    """Why a record of an import was not taken. `line` counts from 1: the line, or the place in the array."""
+class RejectedRecord(Answer):
+    """Why a record of an import was not taken."""
 
     line: int
+    """Which one: the line, or the place in the array, from 1."""
     loc: list[str]
+    """The field."""
     msg: str
+    """What is wrong with it."""
     item_id: str | None = None
+    """The item's id, where it had one."""
     user_id: str | None = None
+    """The user's id, where it had one."""
 
 
-class ImportResponse(BaseModel):
-    """What became of the records. Accepted ones are on disk; `rejected` names the first 1,000 of the bad ones."""
+class ImportResponse(Answer):
+    """What became of the records."""
 
     accepted: int
+    """How many are on disk."""
     rejected: list[RejectedRecord]
+    """The first 1,000 of those that were not taken, and why."""
     rejected_total: int
+    """How many were not taken."""
 
 
-class OperationResponse(BaseModel):
-    """Work that goes on after the request. `result` of an erasure counts the rows that went, by table."""
+class OperationResponse(Answer):
+    """Work that goes on after the request."""
 
     operation_id: str
+    """Names the operation."""
     kind: str
+    """What is done, such as `erase_user`."""
     status: Literal["running", "done"]
+    """Whether it is finished. It goes on through restarts until it is."""
     created_at: str
+    """When it was asked for."""
     finished_at: str | None = None
+    """When it was done."""
     result: dict[str, Any] = {}
+    """What it did: of an erasure the rows that went, by table."""
 
 
-class Fault(BaseModel):
-    """One fault of a request and its place, e.g. `["events", 3, "timestamp"]`."""
+class Fault(Answer):
+    """One fault of a request."""
 
     loc: list[str | int]
+    """Where, such as `["events", 3, "timestamp"]`."""
     msg: str
+    """What is wrong there."""
 
 
-class Problem(BaseModel):
-    """What an error says (RFC 9457). `instance` is the request's id, which finds it in the log."""
+class Problem(Answer):
+    """What an error says (RFC 9457)."""
 
     type: str
+    """`about:blank`: the status says which kind of error it is."""
     title: str
+    """The status in words."""
     status: int
+    """The HTTP status."""
     detail: str
+    """What went wrong, for people."""
     instance: str
+    """The request's id, which finds it in the log."""
     errors: list[Fault] = []
+    """Each fault of the request, where it is at fault."""
 
 
-class OpenAIFault(BaseModel):
+class OpenAIFault(Answer):
     """An error in OpenAI's form."""
 
     message: str
+    """What went wrong, for people."""
     type: str
+    """Such as `invalid_request_error`, `authentication_error`, `rate_limit_error` or `server_error`."""
     param: str | None
+    """The field at fault."""
     code: str | None
+    """`invalid_api_key` for a key that opens nothing."""
 
 
-class OpenAIError(BaseModel):
+class OpenAIError(Answer):
     """The envelope of errors on OpenAI's routes."""
 
     error: OpenAIFault
+    """The error."""

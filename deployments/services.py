@@ -28,6 +28,7 @@ from deployments.access import Access
 from deployments.content_cache import CachedWriter
 from deployments.housekeeping import Housekeeper
 from deployments.limiter import Limiter
+from deployments.meter import IngressMeter
 from deployments.operations import Operations
 from deployments.page_session import PageSessions
 from deployments.recommendation_log import RecommendationLog
@@ -75,6 +76,7 @@ class Services:
         self.access = Access(self.keys, settings.tenant, self.sessions, tokens, self.limiter)
         self.identity = Identity.of(settings)
         self.metrics = HttpMetrics()
+        self.meter = IngressMeter()
         self.pool = SessionPool(settings) if pool is None else pool
         self.writer = CachedWriter(WriterClient(writer), settings)
         self._caches = caches
@@ -87,7 +89,7 @@ class Services:
         self.log: RecommendationLog
         self.operations: Operations
         self.housekeeper: Housekeeper
-        self._trimming: asyncio.Task[None]
+        self._beside: list[asyncio.Task[None]] = []
         self.ready = False
         self._of_tenants: OrderedDict[str, Services] = OrderedDict()
 
@@ -133,13 +135,16 @@ class Services:
         await self.operations.start()
         self.housekeeper = Housekeeper(settings, self.pool.write)
         self.housekeeper.start()
-        self._trimming = asyncio.create_task(trim_for_ever(), name="trim")
+        self._beside = [
+            asyncio.create_task(trim_for_ever(), name="trim"),
+            asyncio.create_task(self.meter.record_for_ever(self._figures), name="meter"),
+        ]
         self.ready = True
 
     async def stop(self) -> None:
         """End what `start` began."""
         self.ready = False
-        await end(self._trimming)
+        await end(*self._beside)
         await self.housekeeper.stop()
         await self.operations.stop()
         await self.log.stop()
@@ -163,6 +168,17 @@ class Services:
             return self._local.version(self.tenant)
         version: str = await self._recommender_handle.live_version.remote(self.tenant)  # type: ignore[union-attr]
         return version
+
+    def _figures(self) -> tuple[dict[str, float], dict[str, int]]:
+        """What `IngressMeter.record` takes."""
+        figures = {
+            "in_work": self.metrics.in_work,
+            "catalogue_items": self.catalogue.size,
+            "catalogue_age_s": self.catalogue.age_s,
+            "keys": self.keys.valid,
+            "keys_age_s": self.keys.age_s,
+        }
+        return figures, self.pool.waiting | {"ranking": self.recommender.waiting}
 
 
 async def services_of(request: Request) -> Services:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,8 @@ class TenantVersions:
             found = _Tenant(live, Overlay(self._catalogue, tenant, lambda: live.current))
             self._tenants[tenant] = found
         await found.live.take(pointer)
+        if found.live.current is not None and found.live.current[0] == pointer.version:
+            self._metrics.age(tenant, time.time() - pointer.created_ms / 1000)
         if found.live.current is not None and not found.is_started:
             found.is_started = True
             await found.overlay.start()

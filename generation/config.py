@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class GenerationConfig(BaseModel):
     """The section `generation` of the settings. Unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     quantization: Literal["nf4", "fp4", "none"] = "nf4"
     """4-bit data type of the weights, as bitsandbytes names it; `none` keeps them in `compute_dtype`."""

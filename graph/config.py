@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class Group(BaseModel):
     """A group of settings: unknown keys are refused, values are immutable."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class EventConfig(Group):

@@ -121,6 +121,14 @@ class SessionPool:
             self._retiring.cancel()
         await asyncio.gather(*(way.close() for lane in self._lanes for way in (lane.appends, lane.views)))
 
+    @property
+    def waiting(self) -> dict[str, int]:
+        """How many requests wait for a place in a call to a shard, by what they want."""
+        return {
+            "events": sum(lane.appends.waiting for lane in self._lanes),
+            "sessions": sum(lane.views.waiting for lane in self._lanes),
+        }
+
     async def append(self, tenant: str, events: list[Event], timeout_s: float | None = None) -> list[bool]:
         """Store events of any people; when this returns they are on disk, and the next view shows them.
 

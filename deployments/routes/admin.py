@@ -36,6 +36,7 @@ async def create_key(body: KeyRequest, request: Request, services: ServicesDep) 
     key, stored = new_key(services.keys.hasher, tenant, body.name, body.scopes, body.limits, expires_ms)
     detail = {"name": stored.name, "scopes": list(stored.scopes), "limits": list(stored.limits)}
     await services.pool.write("api_keys", "add", stored, audit_entry(request, "key.create", stored, detail))
+    services.meter.admin("key.create")
     return json_response(key_record(stored) | {"key": key}, 201)
 
 
@@ -54,6 +55,7 @@ async def rotate_key(key_id: str, body: RotateRequest, request: Request, service
     ends_ms = time.time_ns() // 1_000_000 + round(body.grace_s * 1000)
     entry = audit_entry(request, "key.rotate", stored, {"replaces": old.key_id, "grace_s": body.grace_s})
     await services.pool.write("api_keys", "rotate", old.key_id, stored, ends_ms, entry)
+    services.meter.admin("key.rotate")
     return json_response(key_record(stored) | {"key": key}, 201)
 
 
@@ -63,6 +65,7 @@ async def revoke_key(key_id: str, request: Request, services: ServicesDep) -> Re
     old = await _find(key_id, request, services)
     entry = audit_entry(request, "key.revoke", old, {"name": old.name})
     await services.pool.write("api_keys", "revoke", old.tenant, old.key_id, entry)
+    services.meter.admin("key.revoke")
     return Response(status_code=204)
 
 

@@ -19,9 +19,9 @@ from cluster.messages import RankedList, TextDone, TextPiece, WriteTask
 from deployments.context import liked_items, view_of
 from deployments.problems import describe_error, request_id_of
 from deployments.retrieval import honest, newest_message
-from deployments.schemas import ChatMessage, ChatRequest
 from deployments.services import Services, services_of
 from deployments.streaming import event, peeked, sse_response
+from deployments.writing_schemas import ChatMessage, ChatRequest, ChatResponse, ModelList, ModelOut
 
 router = APIRouter(tags=["chat"])
 
@@ -33,7 +33,7 @@ _MAX_STOPS = 4
 _MAX_MESSAGE_CHARS = 8000
 
 
-@router.get("/v1/models")
+@router.get("/v1/models", response_model=ModelList)
 async def models(services: ServicesDep) -> Response:
     """The model that answers, in OpenAI's form, with what it runs on."""
     try:
@@ -46,7 +46,7 @@ async def models(services: ServicesDep) -> Response:
     return _json({"object": "list", "data": [model], "tailorbird": state})
 
 
-@router.get("/v1/models/{model}")
+@router.get("/v1/models/{model}", response_model=ModelOut)
 async def model(model: str, services: ServicesDep) -> Response:
     """One model, in OpenAI's form."""
     if model != MODEL_ID:
@@ -55,7 +55,11 @@ async def model(model: str, services: ServicesDep) -> Response:
     return _json(listed["data"][0])
 
 
-@router.post("/v1/chat/completions")
+@router.post(
+    "/v1/chat/completions",
+    response_model=ChatResponse,
+    responses={200: {"content": {"text/event-stream": {}}, "description": "The answer, whole or in chunks."}},
+)
 async def chat(body: ChatRequest, request: Request, services: ServicesDep) -> Response:
     """Answer a message by recommending items and writing about them; only retrieved items are named.
 

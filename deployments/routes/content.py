@@ -14,14 +14,18 @@ from starlette.responses import Response
 from cluster.messages import TextDone, TextPiece
 from deployments.context import write_task
 from deployments.problems import describe_error, problem, request_id_of
-from deployments.schemas import ContentRequest
 from deployments.services import Services, services_of
 from deployments.streaming import event, peeked, sse_response
+from deployments.writing_schemas import ContentRequest, ContentResponse
 
 router = APIRouter(tags=["content"])
 
 
-@router.post("/v1/content")
+@router.post(
+    "/v1/content",
+    response_model=ContentResponse,
+    responses={200: {"content": {"text/event-stream": {}}, "description": "The text, whole or as a stream."}},
+)
 async def content(
     body: ContentRequest, request: Request, services: Annotated[Services, Depends(services_of)]
 ) -> Response:

@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from cluster.fields import format_time, opaque_id
 from cluster.store import Operation
+from deployments.ops_schemas import Health
 from deployments.schemas import OperationResponse
 from deployments.scrape import agent_urls, scrape
 from deployments.services import Services, services_of
@@ -17,20 +18,20 @@ from deployments.services import Services, services_of
 router = APIRouter(tags=["operations"])
 
 
-@router.get("/healthz/live")
+@router.get("/healthz/live", response_model=Health)
 async def live() -> Response:
     """This process answers."""
     return Response(b'{"status":"live"}', media_type="application/json")
 
 
-@router.get("/healthz/ready")
+@router.get("/healthz/ready", response_model=Health)
 async def ready(services: Annotated[Services, Depends(services_of)]) -> Response:
     """This process has what it needs to serve: 200, else 503."""
     body = {"status": "ready" if services.ready else "starting"}
     return Response(orjson.dumps(body), 200 if services.ready else 503, media_type="application/json")
 
 
-@router.get("/metrics")
+@router.get("/metrics", response_class=PlainTextResponse)
 async def metrics() -> Response:
     """What the Ray agent of this node exports, in Prometheus' text format: every actor and replica of the node."""
     (url,) = agent_urls(here_only=True)

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from cluster.errors import NotFoundError, TailorbirdError
 from cluster.fields import format_time
 from cluster.store.outcomes import Outcome
+from deployments.ops_schemas import ItemMap, OutcomesResponse, Overview
 from deployments.routes.items import json_response
 from deployments.scrape import Figures, all_figures
 from deployments.services import Services, services_of
@@ -28,7 +29,7 @@ _DAY_MS = 86_400_000
 _HISTORY = 50
 
 
-@router.get("")
+@router.get("", response_model=Overview)
 async def overview(services: ServicesDep) -> Response:
     """How the whole copy stands now. What cannot be asked is null; `unreachable_nodes` counts nodes that are silent."""
     tenant = services.tenant
@@ -53,7 +54,7 @@ async def overview(services: ServicesDep) -> Response:
     )
 
 
-@router.get("/outcomes")
+@router.get("/outcomes", response_model=OutcomesResponse)
 async def outcomes(
     services: ServicesDep, days: Annotated[float, Query(gt=0, le=365, description="How far back.")] = 7.0
 ) -> Response:
@@ -67,7 +68,7 @@ async def outcomes(
     return json_response({"days": days, **groups})
 
 
-@router.get("/map")
+@router.get("/map", response_model=ItemMap)
 async def item_map(
     services: ServicesDep, n: Annotated[int, Query(ge=1, le=5000, description="How many items.")] = 1500
 ) -> Response:

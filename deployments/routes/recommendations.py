@@ -84,6 +84,8 @@ async def _recommend(request: RecommendRequest, services: Services) -> Response:
             raise InputError("is a list of somebody else", "recommendation_id")
         stored, before = stored or shown.user_id, shown.items
     view = await stored_view_of(services, stored, request.session, timeout_s / 2)  # what is left is for the ranking
+    if view.degraded:
+        services.meter.degraded()
     query = await query_of(services, request, view, before)
     found = await services.recommender.rank(query, end_s - time.monotonic())
     return _response(services, found, view.degraded, request.include, stored, before)

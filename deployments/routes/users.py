@@ -62,6 +62,7 @@ async def export_user(user_id: Annotated[Id, Query()], request: Request, service
     tenant = services.tenant
     stored = services.identity.stored(tenant, opaque_id(user_id, "user_id"))
     await services.pool.write("audit", "add", person_entry(request, services, "user.export", stored))
+    services.meter.admin("user.export")
     lines = _lines(services, stored, user_id)
     first = await asyncio.to_thread(next, lines, b"")  # what goes wrong at once is an answer, not half of one
     return StreamingResponse(iterate_in_threadpool(chain([first], lines)), media_type="application/x-ndjson")
@@ -99,6 +100,7 @@ async def delete_user(user_id: str, request: Request, services: ServicesDep) -> 
     stored = services.identity.stored(services.tenant, opaque_id(user_id, "user_id"))
     operation = await services.operations.erase_user(services.tenant, stored)
     await services.pool.write("audit", "add", person_entry(request, services, "user.erase", stored))
+    services.meter.admin("user.erase")
     headers = {"Location": f"/v1/operations/{operation.operation_id}"}
     return json_response(operation_record(operation), 202, headers)
 

@@ -32,6 +32,7 @@ class Recorded:
 
     def __init__(self) -> None:
         self.rows: list[tuple[str, str, int]] = []
+        self.in_work = 0
 
     def record(self, route: str, method: str, status: int, seconds: float) -> None:
         assert seconds >= 0
@@ -124,7 +125,7 @@ async def test_every_route_has_a_deadline(client: httpx.AsyncClient, recorded: R
     "headers", [{"Authorization": "Bearer wrong"}, {"Authorization": ""}, {"Authorization": f"Basic {KEY}"}]
 )
 async def test_without_the_key_nothing_but_health_answers(client: httpx.AsyncClient, headers: dict[str, str]) -> None:
-    for path in ("/v1/raise/missing", "/docs", "/openapi.json", "/nowhere"):
+    for path in ("/v1/raise/missing", "/openapi.json", "/nowhere"):
         answer = await client.get(path, headers=headers)
         assert answer.status_code == 401
         assert answer.headers["content-type"] == "application/problem+json"

@@ -41,6 +41,9 @@ export async function resume() {
   open();
 }
 
+/** What goes as `X-CSRF-Token` with every call that changes something. */
+export const csrfToken = () => csrf;
+
 export const mayResume = () => MARK.test(document.cookie);
 
 export const isAbort = (error) => error?.name === "AbortError";
