@@ -140,7 +140,7 @@ def measure_memory(users: int) -> dict[str, float]:
     views = min(users, 20_000)
     began = time.perf_counter()
     for user in range(views):
-        memory.view(user_digest("default", f"user-{users - 1 - user}"))
+        memory.record(user_digest("default", f"user-{users - 1 - user}"))
     return {
         "users": users,
         "live": len(memory),

@@ -9,7 +9,6 @@ or numbers, seconds since 1970. The `*_record` functions are the exact inverse: 
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +31,7 @@ from cluster.fields import (
     update_time,
     web_address,
 )
+from cluster.ids import new_id
 from cluster.messages import DEFAULT_TENANT, Event, Item, User
 from cluster.sections import EventsConfig
 
@@ -124,7 +124,7 @@ def parse_event(
     event_id, user = get("event_id"), get("user_id")
     context = get("context")
     return Event(
-        event_id=uuid.uuid4().hex if event_id is None else opaque_id(event_id, "event_id"),
+        event_id=new_id() if event_id is None else opaque_id(event_id, "event_id"),
         user_id=opaque_id(user_id if user is None else user, "user_id"),
         item_id=opaque_id(get("item_id"), "item_id"),
         type=event_type,

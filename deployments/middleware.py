@@ -10,7 +10,6 @@ import asyncio
 import logging
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.exceptions import HTTPException
@@ -19,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster import tracing
 from cluster.errors import DeadlineError, OverloadError
+from cluster.ids import new_id
 from cluster.telemetry import REQUEST_ID, HttpMetrics
 from deployments.access import Access, is_open
 from deployments.problems import error_response
@@ -91,7 +91,7 @@ class Gate:
         began = time.perf_counter()
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"")
-        request_id = given if _REQUEST_ID.match(given) else uuid.uuid4().hex.encode()
+        request_id = given if _REQUEST_ID.match(given) else new_id().encode()
         scope["request_id"] = request_id.decode("ascii")
         REQUEST_ID.set(scope["request_id"])
         span = tracing.begin_request(headers, scope["request_id"])

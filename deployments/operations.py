@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from cluster.errors import NotFoundError, TailorbirdError
+from cluster.ids import new_id
 from cluster.store import Operation, Store
 from cluster.store.operations import ERASE_USER
 
@@ -57,7 +57,7 @@ class Operations:
             DeadlineError, UnavailableError: the writer does not answer; it may have been begun.
         """
         now_ms = time.time_ns() // 1_000_000
-        operation = Operation(uuid.uuid4().hex, ERASE_USER, "running", now_ms, subject=user_id, tenant=tenant)
+        operation = Operation(new_id(), ERASE_USER, "running", now_ms, subject=user_id, tenant=tenant)
         await self._write("operations", "begin", operation)
         self._run(operation)
         return operation

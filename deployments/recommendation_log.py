@@ -18,14 +18,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from cluster.background import end
+from cluster.columns import Places, places_of
 from cluster.errors import NotFoundError, TailorbirdError
+from cluster.ids import new_id
 from cluster.messages import RankedList
 from cluster.store import Recommendation
 from cluster.store.feedback import LogRow
@@ -44,8 +45,8 @@ _LOOK_S = 0.1
 
 Write = Callable[[list[LogRow]], Awaitable[Any]]
 Find = Callable[[str, str], Recommendation | None]
-Entry = tuple[str, int, RankedList, str | None, tuple[str, ...]]
-"""Tenant, time in ms, the list, the stored id of the person, what earlier pages showed."""
+Entry = tuple[str, int, str, Places, str | None, tuple[str, ...]]
+"""Tenant, time in ms, version, the list, the stored id of the person, what earlier pages showed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +107,21 @@ class RecommendationLog:
             user_id: the stored id of the person, None for nobody in particular.
             before: items of the earlier pages, when this is a next page.
         """
-        recommendation_id = uuid.uuid4().hex
-        size = len(found.items) + len(before)
+        recommendation_id = new_id()
+        places = places_of(found)
+        size = len(places) + len(before)
         if self._items + size > MAX_ITEMS:
             self._lost += 1
         else:
             self._items += size
-            self._waiting[recommendation_id] = (tenant, time.time_ns() // 1_000_000, found, user_id, before)
+            self._waiting[recommendation_id] = (
+                tenant,
+                time.time_ns() // 1_000_000,
+                found.model_version,
+                places,
+                user_id,
+                before,
+            )
         return recommendation_id
 
     async def shown(self, tenant: str, recommendation_id: str) -> Shown:
@@ -125,8 +134,8 @@ class RecommendationLog:
         while True:
             entry = self._waiting.get(recommendation_id) or self._sending.get(recommendation_id)
             if entry is not None and entry[0] == tenant:
-                _, _, found, user_id, before = entry
-                return Shown(user_id, before + tuple(item.item_id for item in found.items))
+                _, _, _, places, user_id, before = entry
+                return Shown(user_id, before + tuple(place[0] for place in places))
             row = await asyncio.to_thread(self._find, tenant, recommendation_id)
             if row is not None:
                 return Shown(row.user_id, row.before + tuple(item[0] for item in row.items))
@@ -162,20 +171,20 @@ class RecommendationLog:
                 except Exception:  # a list that cannot be written must not keep all others from it
                     log.exception("%d lists cannot be logged", len(batch))
                     self._lost += len(batch)
-                for recommendation_id, (_, _, found, _, before) in batch.items():
+                for recommendation_id, (_, _, _, places, _, before) in batch.items():
                     del self._sending[recommendation_id]
-                    self._items -= len(found.items) + len(before)
+                    self._items -= len(places) + len(before)
             if not everything and len(self._waiting) < BATCH:
                 return
 
     def _row(self, recommendation_id: str, entry: Entry) -> LogRow:
-        tenant, created_ms, found, user_id, before = entry
+        tenant, created_ms, version, places, user_id, before = entry
         return Recommendation(
             recommendation_id,
             created_ms,
-            found.model_version,
+            version,
             # The ranking is the same whenever it is asked for: each item was certain to be where it is.
-            tuple((item.item_id, item.score, 1.0, item.source) for item in found.items),
+            tuple((item_id, score, 1.0, source) for item_id, score, source in places),
             user_id,
             before=before,
             tenant=tenant,

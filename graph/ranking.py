@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 
+from cluster.columns import NO_REASONS, ListColumns
 from cluster.errors import BundleError
-from cluster.messages import Item, RankedItem, RankedList, RankQuery, Reason, SessionView
+from cluster.messages import Item, RankedItem, RankedList, RankQuery, SessionView
 from graph.bundle import load_model
 from graph.content import hashed_features
 from graph.fresh import Fresh
 from graph.kernels import Sessions
 from graph.model import Model
 from graph.projection import plane
+from graph.reading import Reader, Reading
 from graph.reasons import TEXT, reasons_of
 from graph.rerank import diversify
 from graph.retrieval import Retriever
@@ -28,8 +29,6 @@ FILTERS = 16
 """Sets of allowed items whose numbers are kept."""
 BATCH = 64
 """Queries that are scored at once at most, which bounds memory."""
-STRENGTHS = 10_000
-"""Strengths of events that are remembered by type and value."""
 
 
 class Ranker:
@@ -50,7 +49,7 @@ class Ranker:
         self._popularity = model.popularity
         self._log_popularity = np.log1p(model.popularity).astype(np.float32)
         self._tie = (model.jitter * JITTER).astype(np.float32)
-        self._strengths: dict[tuple[str, float | None], float] = {}
+        self._reader = self._read_by(self._number)
         self._barred = np.empty(0, dtype=np.int64)
         self._filters: dict[frozenset[str], np.ndarray] = {}
         self._timed = 1.0
@@ -104,6 +103,7 @@ class Ranker:
         ranker._scorer = Scorer(base._scorer.model, fresh)
         ranker.items = base.items + tuple(new)
         ranker._number = base._number | dict(zip(new, range(first, first + len(new)), strict=True))
+        ranker._reader = base._read_by(ranker._number)
         nobody = np.zeros(len(new), dtype=np.float32)
         ranker._popularity = np.concatenate([base._popularity, nobody])
         ranker._log_popularity = np.concatenate([base._log_popularity, nobody])
@@ -136,8 +136,7 @@ class Ranker:
 
     def sessions(self, views: Sequence[SessionView]) -> Sessions:
         """What the model reads of the views: known items, each once at its last event, strengths added up."""
-        times = np.array([self._timed * any(view.timestamps_ms) for view in views])
-        return Sessions.join([self._events(view) for view in views], times)
+        return self._reader.read(views, self._timed).sessions
 
     def similar(self, item_id: str, n: int = 10) -> tuple[RankedItem, ...] | None:
         """What a person who met this item and no other would be shown, leaving out what is popular anyway.
@@ -173,46 +172,21 @@ class Ranker:
         if self.items and not all(found.items for found in self.rank([RankQuery(view, n=3) for view in views])):
             raise BundleError(f"version {self.version} ranks nothing")
 
-    def _events(self, view: SessionView) -> tuple[np.ndarray, np.ndarray]:
-        ids = view.items
-        known = self._strengths
-        strengths = list(map(known.get, zip(view.types, view.values, strict=True)))
-        if None in strengths:
-            if len(known) >= STRENGTHS:
-                known.clear()
-            for pair in set(zip(view.types, view.values, strict=True)):
-                known[pair] = self.model.weights.one(*pair)
-            strengths = [known[pair] for pair in zip(view.types, view.values, strict=True)]
-        if len(set(ids)) < len(ids):
-            # Taken out and put in again, so that an item stands where it was met last.
-            bound = self.model.config.events.max_strength
-            total: dict[str, float] = {}
-            bounds: dict[str, float] = {}
-            for item_id, added in zip(ids, strengths, strict=True):
-                if added:
-                    total[item_id] = total.pop(item_id, 0.0) + added
-                    bounds[item_id] = max(bounds.get(item_id, bound), abs(added))
-            ids = tuple(total)
-            strengths = [min(max(strength, -bounds[item_id]), bounds[item_id]) for item_id, strength in total.items()]
-        item = np.fromiter(map(self._number.get, ids, repeat(-1)), np.int64, len(ids))
-        strength = np.array(strengths, dtype=np.float32)
-        kept = (item >= 0) & (np.abs(strength) > 1e-6)
-        if not kept.all():
-            item, strength = item[kept], strength[kept]
-        return item, strength
+    def _read_by(self, number: dict[str, int]) -> Reader:
+        return Reader(number, self.model.weights, self.model.config.events.max_strength)
 
     def _rank_batch(self, queries: Sequence[RankQuery]) -> list[RankedList]:
-        sessions = self.sessions([query.view for query in queries])
-        batch = self._scorer.read(sessions)
+        reading = self._reader.read([query.view for query in queries], self._timed)
+        batch = self._scorer.read(reading.sessions)
         sizes = [self._pool_size(query) for query in queries]
         pools: list[tuple[np.ndarray, np.ndarray]]
         if self._retriever is None:
             scores = self._scorer.all_scores(batch) + self._tie
-            self._leave_out(queries, scores)
+            self._leave_out(queries, reading, scores)
             pools = best_of(scores, sizes)
         else:
             fresh = np.arange(len(self.model.item_ids), len(self.items))
-            out = [self._out(query) for query in queries]
+            out = self._out(queries, reading)
             more = max(map(len, out), default=0) + len(self._barred)
             found = self._retriever.pools(self._scorer, batch, queries, self._numbers, fresh, more)
             pools = []
@@ -238,20 +212,30 @@ class Ranker:
             self._filters[item_ids] = found
         return found
 
-    def _out(self, query: RankQuery) -> np.ndarray:
-        """Numbers of the items that the query's list must not show."""
-        out: Iterable[str] = query.excluded
-        if not query.include_seen:
-            out = query.excluded | query.view.seen if query.excluded else query.view.seen
-        numbers = np.fromiter(map(self._number.get, out, repeat(-1)), np.int64)
-        return numbers[numbers >= 0]
+    def _out(self, queries: Sequence[RankQuery], reading: Reading) -> list[np.ndarray]:
+        """For each query the numbers of the items that its list must not show."""
+        ends = np.searchsorted(reading.met_by, np.arange(1, len(queries)))
+        out = [
+            np.empty(0, np.int64) if query.include_seen else met
+            for query, met in zip(queries, np.split(reading.met, ends), strict=True)
+        ]
+        for row, query in enumerate(queries):
+            if query.excluded:
+                out[row] = np.concatenate([out[row], self._reader.numbers(query.excluded)])
+        return out
 
-    def _leave_out(self, queries: Sequence[RankQuery], scores: np.ndarray) -> None:
+    def _leave_out(self, queries: Sequence[RankQuery], reading: Reading, scores: np.ndarray) -> None:
         """Take what must not be shown out of the scores (Q, N)."""
         if len(self._barred):
             scores[:, self._barred] = -np.inf
+        if any(query.include_seen for query in queries):
+            left_out = ~np.array([query.include_seen for query in queries])[reading.met_by]
+            scores[reading.met_by[left_out], reading.met[left_out]] = -np.inf
+        else:
+            scores[reading.met_by, reading.met] = -np.inf
         for row, query in zip(scores, queries, strict=True):
-            row[self._out(query)] = -np.inf
+            if query.excluded:
+                row[self._reader.numbers(query.excluded)] = -np.inf
             if query.allowed is not None:
                 mask = np.ones(len(row), dtype=bool)
                 mask[self._numbers(query.allowed)] = False
@@ -272,12 +256,15 @@ class Ranker:
         self, queries: Sequence[RankQuery], batch: Batch, chosen: Sequence[tuple[np.ndarray, np.ndarray]]
     ) -> list[RankedList]:
         sessions, item_ids = batch.sessions, self.items
-        width = max((len(items) for items, _ in chosen), default=0)
+        sizes = [len(items) for items, _ in chosen]
+        width = max(sizes, default=0)
         if not width:
             return [RankedList((), self.version) for _ in queries]
         grid = np.zeros((len(queries), width), dtype=np.int64)
-        for row, (items, _) in enumerate(chosen):
+        scores = np.zeros(grid.shape)
+        for row, (items, values) in enumerate(chosen):
             grid[row, : len(items)] = items
+            scores[row, : len(items)] = values
         shares: dict[str, np.ndarray] = {}
         text_total = np.zeros(grid.shape)
         for kernel, share in batch.shares(grid):
@@ -290,42 +277,29 @@ class Ranker:
             part = self._scorer.bias_values[place][grid] * batch.bias_gates[:, place, None]
             biases[bias.kind] = biases[bias.kind] + part if bias.kind in biases else part
         shares |= biases
-        names = list(shares)
-        top = np.stack([shares[name] for name in names]).argmax(axis=0).tolist() if names else None
-        explained = any(query.explain for query in queries)
-        liked, text = batch.carried(grid) if explained and len(sessions.item) else (None, None)
+        names = [*shares, "fresh"] if shares else ["popular", "fresh"]
+        top = np.stack(list(shares.values())).argmax(axis=0) if shares else np.zeros(grid.shape, dtype=np.int64)
+        sources = np.where(grid < len(self.model.item_ids), top, len(names) - 1).tolist()
         # Of people of whom nothing is known, the biases are all there is to the score.
-        bare = sum(biases.values(), start=np.zeros(grid.shape)).tolist()
-        text_totals = text_total.tolist()
-        by_kind = [(kind, part.tolist()) for kind, part in biases.items()]
-        offsets, events = sessions.offsets.tolist(), sessions.item.tolist()
-        count, known = self.model.config.serving.reasons, len(self.model.item_ids)
-        lists = []
-        for row, (query, (numbers, values)) in enumerate(zip(queries, chosen, strict=True)):
-            start, end = offsets[row], offsets[row + 1]
-            items = numbers.tolist()
-            scores = (values - self._tie[numbers]).tolist() if end > start else bare[row][: len(items)]
-            reasons: list[tuple[Reason, ...]] = [()] * len(items)
-            if query.explain:
-                own = slice(start, end)
-                none = np.zeros((len(items), 0))
-                reasons = reasons_of(
-                    events[start:end],
-                    item_ids,
-                    none if liked is None else liked[: len(items), own],
-                    none if text is None else text[: len(items), own],
-                    text_totals[row],
-                    [(kind, parts[row]) for kind, parts in by_kind],
-                    scores,
-                    count,
-                )
-            sources = [names[place] for place in top[row]] if top else ["popular"] * len(items)
-            ranked = [
-                RankedItem(item_ids[item], scores[place], sources[place] if item < known else "fresh", reasons[place])
-                for place, item in enumerate(items)
-            ]
-            lists.append(RankedList(tuple(ranked), self.version))
-        return lists
+        bare = sum(biases.values(), start=np.zeros(grid.shape))
+        scores = np.where(sessions.lengths[:, None] > 0, scores - self._tie[grid], bare)
+        reasons = [NO_REASONS] * len(queries)
+        if any(query.explain for query in queries):
+            explained = [size if query.explain else 0 for query, size in zip(queries, sizes, strict=True)]
+            carried = batch.carried(grid)
+            count = self.model.config.serving.reasons
+            reasons = reasons_of(sessions, item_ids, explained, *carried, text_total, biases, scores, count)
+        return [
+            ListColumns(
+                [
+                    (item_ids[item], score, names[source])
+                    for item, score, source in zip(items.tolist(), of_row, told, strict=False)
+                ],
+                why,
+                self.version,
+            )
+            for (items, _), of_row, told, why in zip(chosen, scores.tolist(), sources, reasons, strict=True)
+        ]
 
 
 def best_of(scores: np.ndarray, sizes: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -2,62 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from operator import attrgetter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cluster.messages import Reason
+from cluster.columns import NO_REASONS, Reasons
+from graph.kernels import Sessions
 
+LIKED = "because_liked"
 REST = "people_like_you"
 TEXT = "similar_text"
-_BY_WEIGHT = attrgetter("weight")
+LEAST = 1e-9
+"""What is left of a score below this is nobody's share."""
 
 
 def reasons_of(
-    events: Sequence[int],
+    sessions: Sessions,
     item_ids: Sequence[str],
+    lengths: Sequence[int],
     liked: np.ndarray,
     text: np.ndarray,
-    text_totals: Sequence[float],
-    biases: Sequence[tuple[str, list[float]]],
-    scores: Sequence[float],
+    text_total: np.ndarray,
+    biases: Mapping[str, np.ndarray],
+    scores: np.ndarray,
     count: int,
-) -> list[tuple[Reason, ...]]:
-    """For each of n items of one session its reasons, greatest first.
+) -> list[Reasons]:
+    """For each of Q lists of n places the reasons, of each place the greatest first.
 
     The `count` events that carried most are named (`because_liked`), the content's share goes to the event most alike
     (`similar_text`), the biases to `popular` and `fresh`; what the other events carried together, through people with
     the same taste, is `people_like_you`, and may be negative.
 
     Args:
-        events: numbers of the items of the session's E events. item_ids: of all items.
-        liked: (n, E), what each carried through behaviour. text: (n, E), through content, in sum `text_totals` (n,).
-        biases: kinds with their parts (n,). scores: (n,).
+        sessions: of the lists. item_ids: of all items. lengths: (Q,) places that each list has; 0 for no reasons.
+        liked: (n, P), what each event carried through behaviour. text: (n, P), through content.
+        text_total: (Q, n), through content in sum. biases: kinds with their parts (Q, n). scores: (Q, n).
     """
-    named = min(count, len(events))
-    if named:
-        best = np.argpartition(liked, len(events) - named, axis=1)[:, len(events) - named :]
-        values = liked[np.arange(len(liked))[:, None], best].tolist()
-        places = best.tolist()
-        text_places = text.argmax(axis=1).tolist()
-    result = []
-    for item, rest in enumerate(scores):
-        reasons = []
-        if named:
-            for place, value in zip(places[item], values[item], strict=True):
-                if value > 0:
-                    reasons.append(Reason("because_liked", value, item_ids[events[place]]))
-                    rest -= value
-            if text_totals[item] > 0:
-                reasons.append(Reason(TEXT, text_totals[item], item_ids[events[text_places[item]]]))
-                rest -= text_totals[item]
-        for kind, parts in biases:
-            if parts[item]:
-                reasons.append(Reason(kind, parts[item]))
-                rest -= parts[item]
-        if abs(rest) > 1e-9:
-            reasons.append(Reason(REST, rest))
-        reasons.sort(key=_BY_WEIGHT, reverse=True)
-        result.append(tuple(reasons))
-    return result
+    queries, width = scores.shape
+    kinds = [LIKED] * count + [TEXT, *biases, REST]
+    weight = np.zeros((queries, width, len(kinds)))
+    who = np.full((queries, width, len(kinds)), -1, dtype=np.int64)
+    offsets, places = sessions.offsets.tolist(), np.arange(width)[:, None]
+    for row in range(queries):
+        start, end = offsets[row], offsets[row + 1]
+        if start == end or not lengths[row]:
+            continue
+        named, events, own = min(count, end - start), sessions.item[start:end], liked[:, start:end]
+        best = np.argpartition(own, end - start - named, axis=1)[:, end - start - named :]
+        weight[row, :, :named] = own[places, best]
+        who[row, :, :named] = events[best]
+        who[row, :, count] = events[text[:, start:end].argmax(axis=1)]
+    weight[:, :, count] = np.where(sessions.lengths[:, None] > 0, text_total, 0.0)
+    np.maximum(weight, 0.0, out=weight)
+    for place, part in enumerate(biases.values(), count + 1):
+        weight[:, :, place] = part
+    rest = scores - weight.sum(axis=2)
+    weight[:, :, -1] = np.where(np.abs(rest) > LEAST, rest, 0.0)
+    there = (weight != 0) & (np.arange(width) < np.asarray(lengths)[:, None])[:, :, None]
+    order = np.argsort(np.where(there, -weight, np.inf), axis=2, kind="stable")
+    there = np.take_along_axis(there, order, axis=2)
+    weights = np.take_along_axis(weight, order, axis=2)[there].tolist()
+    named_by = np.take_along_axis(who, order, axis=2)[there].tolist()
+    names = list(map(kinds.__getitem__, order[there].tolist()))
+    ids = [item_ids[number] if number >= 0 else None for number in named_by]
+    counts = there.sum(axis=2)
+    found, start = [], 0
+    for row, (length, of_row) in enumerate(zip(lengths, counts.sum(axis=1).tolist(), strict=True)):
+        if not length:
+            found.append(NO_REASONS)
+            continue
+        own_span = slice(start, start + of_row)
+        found.append((counts[row, :length].tolist(), names[own_span], weights[own_span], ids[own_span]))
+        start += of_row
+    return found

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import AsyncIterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import orjson
@@ -14,7 +13,9 @@ from fastapi import APIRouter, Depends, Request
 from sse_starlette import ServerSentEvent
 from starlette.responses import Response
 
+from cluster.columns import as_json
 from cluster.errors import InputError, NotFoundError, UnavailableError
+from cluster.ids import new_id
 from cluster.messages import RankedList, TextDone, TextPiece, WriteTask
 from deployments.context import liked_items, view_of
 from deployments.problems import describe_error, request_id_of
@@ -66,7 +67,7 @@ async def chat(body: ChatRequest, request: Request, services: ServicesDep) -> Re
     The ids of the items come back in the field `tailorbird`, beside the text.
     """
     tasks, ranked = await _tasks(body, services, request_id_of(request))
-    head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": MODEL_ID}
+    head = {"id": f"chatcmpl-{new_id()}", "created": int(time.time()), "model": MODEL_ID}
     extra = _extra(ranked)
     if body.stream:
         if len(tasks) > 1:
@@ -105,7 +106,7 @@ async def _tasks(body: ChatRequest, services: Services, request_id: str) -> tupl
     view = await view_of(services, body.user, None, settings.sessions.timeout_s)
     wish = await asyncio.to_thread(services.retriever.wish, messages, view.seen)
     ranked = await services.recommender.rank(services.retriever.query(wish, view), end_s - time.monotonic())
-    ranked = replace(ranked, items=honest(ranked.items, wish, view))
+    ranked = RankedList(honest(ranked.items, wish, view), ranked.model_version)
     found = (services.catalogue.get(services.tenant, entry.item_id) for entry in ranked.items)
     items = tuple(item for item in found if item is not None)
     reasons = ranked.items[0].reasons if ranked.items else ()
@@ -170,19 +171,8 @@ async def _chunks(
 
 
 def _extra(ranked: RankedList) -> dict[str, Any]:
-    items = [
-        {
-            "item_id": entry.item_id,
-            "score": entry.score,
-            "source": entry.source,
-            "reasons": [
-                {key: value for key, value in asdict(reason).items() if value is not None} for reason in entry.reasons
-            ],
-        }
-        for entry in ranked.items
-    ]
     return {
-        "items": items,
+        "items": as_json(ranked),
         "item_ids": [entry.item_id for entry in ranked.items],
         "model_version": ranked.model_version,
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ from fastapi import APIRouter, Depends, Request
 from sse_starlette import ServerSentEvent
 from starlette.responses import Response
 
+from cluster.ids import new_id
 from cluster.messages import TextDone, TextPiece
 from deployments.context import write_task
 from deployments.problems import describe_error, problem, request_id_of
@@ -37,7 +37,7 @@ async def content(
     deadline_s = body.timeout_ms / 1000 if body.timeout_ms else services.settings.ingress.timeout_s
     request_id = request_id_of(request)
     task = await write_task(services, body, deadline_s, request_id)
-    head = {"content_id": uuid.uuid4().hex, "kind": body.kind, "item_id": task.items[0].item_id}
+    head = {"content_id": new_id(), "kind": body.kind, "item_id": task.items[0].item_id}
     if len(task.items) > 1:
         head["item_ids"] = [item.item_id for item in task.items]
     version = await services.model_version()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-import uuid
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from cluster.ids import new_id
 from cluster.store import Feedback
 from deployments.routes.items import ServicesDep, json_response
 from deployments.schemas import FeedbackRequest, FeedbackResponse
@@ -20,7 +20,7 @@ async def give_feedback(body: FeedbackRequest, services: ServicesDep) -> Respons
     """Keep a verdict, a text, or both, on a list (`recommendation_id`) or a text (`content_id`)."""
     tenant = services.tenant
     entry = Feedback(
-        feedback_id=uuid.uuid4().hex,
+        feedback_id=new_id(),
         created_ms=time.time_ns() // 1_000_000,
         user_id=None if body.user_id is None else services.identity.stored(tenant, body.user_id),
         recommendation_id=body.recommendation_id,

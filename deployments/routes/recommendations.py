@@ -14,6 +14,7 @@ import orjson
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
+from cluster.columns import as_json
 from cluster.errors import InputError
 from cluster.messages import Item, RankedItem, RankedList, RankQuery, SessionView
 from cluster.records import item_record
@@ -100,12 +101,10 @@ def _response(
     before: tuple[str, ...] = (),
 ) -> Response:
     tenant = services.tenant
-    items = []
-    for entry in found.items:
-        place = _place(entry)
-        if include:
-            place["item"] = _fields(services.catalogue.get(tenant, entry.item_id), include)
-        items.append(place)
+    items = as_json(found)
+    if include:
+        for place in items:
+            place["item"] = _fields(services.catalogue.get(tenant, place["item_id"]), include)
     body = {
         "recommendation_id": services.log.record(tenant, found, user_id, before),
         "model_version": found.model_version,
@@ -113,18 +112,6 @@ def _response(
         "items": items,
     }
     return Response(orjson.dumps(body), media_type="application/json")
-
-
-def _place(entry: RankedItem) -> dict[str, Any]:
-    reasons = []
-    for reason in entry.reasons:
-        shown: dict[str, Any] = {"kind": reason.kind, "weight": reason.weight}
-        if reason.item_id is not None:
-            shown["item_id"] = reason.item_id
-        if reason.feature is not None:
-            shown["feature"] = reason.feature
-        reasons.append(shown)
-    return {"item_id": entry.item_id, "score": entry.score, "source": entry.source, "reasons": reasons}
 
 
 def _fields(item: Item | None, include: list[Any]) -> dict[str, Any]:

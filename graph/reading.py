@@ -1,0 +1,150 @@
+"""Reading views: ids and event types become numbers and strengths, for a whole batch at once.
+
+Views of stored sessions come as codes (`cluster.coded`): one look-up in a table turns the codes of all of them into the
+ranker's numbers. The tables are made once for a table of words, and grow with it. Views made of ids, as jobs and
+anonymous sessions have them, go the slow way and meet the others behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, groupby, repeat
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from cluster.coded import StoredView, Words
+from cluster.messages import NOT_SEEN, SessionView
+from graph.kernels import Sessions
+from graph.weights import EventWeights
+
+STRENGTHS = 10_000
+"""Strengths of events that are remembered by type and value."""
+LEAST = 1e-6
+"""Events that count less than this tell nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What the model reads of Q views.
+
+    `met` (M,) are numbers of items that somebody has met, `met_by` (M,) the views they belong to, in order.
+    """
+
+    sessions: Sessions
+    met: np.ndarray
+    met_by: np.ndarray
+
+
+class Reader:
+    """Belongs to one set of numbers. Safe to share between threads.
+
+    Args:
+        number: of each item id, below `size`. weights: of events. bound: what the events of a person with one item add
+            up to at most, or the strongest of them.
+    """
+
+    def __init__(self, number: Mapping[str, int], weights: EventWeights, bound: float) -> None:
+        self._number = number
+        self._size = max(len(number), 1)
+        self._weights = weights
+        self._bound = np.float32(bound)
+        self._tables: WeakKeyDictionary[Words, np.ndarray] = WeakKeyDictionary()
+        self._strengths: dict[tuple[str, float | None], float] = {}
+
+    def read(self, views: Sequence[SessionView], timed: float = 1.0) -> Reading:
+        """Known items of each view, each once at its last event, strengths added up; and what was met.
+
+        `timed` is the share by which a session with times counts as one (see `Sessions.times`).
+        """
+        columns = [
+            self._plain(list(run)) if words is None else self._stored(list(run), words)  # type: ignore[arg-type]
+            for words, run in groupby(views, key=_words)
+        ]
+        if not columns:
+            nothing = np.empty(0, np.int64)
+            return Reading(Sessions.join([], np.empty(0)), nothing, nothing)
+        lengths, item, strength, times = (_joined(parts) for parts in zip(*[part[:4] for part in columns], strict=True))
+        query = np.repeat(np.arange(len(views)), lengths)
+        met, counts = (_joined(parts) for parts in zip(*[part[4:] for part in columns], strict=True))
+        met_by = np.repeat(np.arange(len(views)), counts)
+        kept = np.flatnonzero((item >= 0) & (np.abs(strength) > LEAST))
+        item, strength, query = self._once(item[kept], strength[kept], query[kept])
+        offsets = np.searchsorted(query, np.arange(len(views) + 1))
+        return Reading(Sessions(offsets, item, strength, times * timed), met, met_by)
+
+    def numbers(self, item_ids: Sequence[str] | frozenset[str]) -> np.ndarray:
+        """Those of the known ones among these ids."""
+        found = np.fromiter(map(self._number.get, item_ids, repeat(-1)), np.int64, len(item_ids))
+        return found[found >= 0]
+
+    def _stored(self, views: list[StoredView], words: Words) -> tuple[np.ndarray, ...]:
+        events = np.concatenate([view.events for view in views]) if len(views) > 1 else views[0].events
+        lengths = np.array([len(view.events) for view in views])
+        item = self._table(words)[events["item"]]
+        kinds = np.asarray(events["type"])
+        names = tuple(words.types)
+        strength = self._weights.of_coded(kinds, names, events["value"])
+        query = np.repeat(np.arange(len(views)), lengths)
+        times = np.bincount(query, weights=events["ms"] != 0, minlength=len(views)) > 0
+        counts = np.array([name not in NOT_SEEN for name in names], dtype=bool)[kinds] & (item >= 0)
+        met = np.flatnonzero(counts)
+        return lengths, item, strength, times, item[met], np.bincount(query[met], minlength=len(views))
+
+    def _plain(self, views: list[SessionView]) -> tuple[np.ndarray, ...]:
+        pairs = list(chain.from_iterable([zip(view.types, view.values, strict=True) for view in views]))
+        known = self._strengths
+        if None in (strengths := list(map(known.get, pairs))):
+            if len(known) >= STRENGTHS:
+                known.clear()
+            found = {pair: self._weights.one(*pair) for pair in set(pairs)}
+            known.update(found)
+            strengths = [found[pair] for pair in pairs]
+        ids = chain.from_iterable([view.items for view in views])
+        met = [self.numbers(view.seen) for view in views]
+        return (
+            np.array([len(view.items) for view in views]),
+            np.fromiter(map(self._number.get, ids, repeat(-1)), np.int64, len(pairs)),
+            np.array(strengths, dtype=np.float32),
+            np.array([any(view.timestamps_ms) for view in views]),
+            np.concatenate(met),
+            np.array([len(numbers) for numbers in met]),
+        )
+
+    def _table(self, words: Words) -> np.ndarray:
+        """The number of each code; -1 for unknown items."""
+        table = self._tables.get(words)
+        ids = words.items
+        have = 0 if table is None else len(table)
+        if table is None or have < len(ids):
+            more = ids[have:]
+            new = np.fromiter(map(self._number.get, more, repeat(-1)), np.int64, len(more))
+            table = self._tables[words] = new if table is None else np.concatenate([table, new])
+        return table
+
+    def _once(self, item: np.ndarray, strength: np.ndarray, query: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Each item once in a session, where it was met last; strengths added up within the bound."""
+        key = query * self._size + item
+        order = np.argsort(key, kind="stable")
+        ordered = key[order]
+        first = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1]))) if len(key) else key
+        if len(first) == len(key):
+            return item, strength, query
+        total = np.add.reduceat(strength[order], first)
+        bound = np.maximum(np.maximum.reduceat(np.abs(strength[order]), first), self._bound)
+        total = np.clip(total, -bound, bound)
+        last = order[np.append(first[1:], len(key)) - 1]
+        back = np.argsort(last)
+        last, total = last[back], total[back]
+        told = np.abs(total) > LEAST
+        last = last[told]
+        return item[last], total[told], query[last]
+
+
+def _words(view: SessionView) -> Words | None:
+    return view.words if isinstance(view, StoredView) else None
+
+
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
