@@ -34,7 +34,7 @@ SESSIONS: list[list[Told]] = [
     [],
     [("a", "impression", None)],
     [("c", "like", None), ("c", "dislike", None), ("b", "rating", None)],
-    [("b", "view", None)] * 9 + [("a", "view", None)],
+    [*[("b", "view", None)] * 9, ("a", "view", None)],
 ]
 
 
