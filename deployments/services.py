@@ -144,6 +144,7 @@ class Services:
     async def stop(self) -> None:
         """End what `start` began."""
         self.ready = False
+        self.metrics.flush()
         await end(*self._beside)
         await self.housekeeper.stop()
         await self.operations.stop()
