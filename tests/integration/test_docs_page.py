@@ -1,4 +1,4 @@
-"""The page of the API in a real browser: nothing from elsewhere, nothing that its policy forbids; it can be tried out."""
+"""The page of the API in a real browser: nothing from elsewhere, nothing that its policy forbids, and it works."""
 
 from __future__ import annotations
 
