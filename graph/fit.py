@@ -110,18 +110,19 @@ def fit(
     if len(split.users) > combine.max_queries:
         split = _sample(split, combine.max_queries, config.seed)
     start = warm.grown(data.item_ids, split.train.pairs).encoder if warm else None
-    held = make_sources(split.train, content, config, "tune", tell, validation=split, start=start)
+    large = is_sampled(data.pairs, config.encoder)
+    held = make_sources(split.train, content, config, "tune", tell, validation=split, start=start, sampled=large)
     tell("combine", 0.0, f"{len(split.users)} sessions")
     names = {kernel.name for kernel in held.kernels} | {bias.name for bias in held.biases}
     known = dict(warm.gates) if warm and set(warm.gates) == names else None
     gates, figures = weigh(held, split, config, known) if len(split.users) else (known or {}, {})
     epochs = max(held.trained.epochs, 1)
-    large = is_sampled(data.pairs, config.encoder)
     sources = make_sources(
         data, content, config, "train", tell,
         epochs=max(1, round(epochs * config.encoder.continued)) if large else epochs,
         start=held.trained.state if large or warm else None,
         factors=next(kernel.source for kernel in held.kernels if kernel.name == "factors") if large else None,
+        sampled=large,
     )  # fmt: skip
     tell("combine", 1.0, "")
     graph = sources.trained.kernel
@@ -160,18 +161,20 @@ def make_sources(
     epochs: int | None = None,
     start: EncoderState | None = None,
     factors: np.ndarray | None = None,
+    sampled: bool | None = None,
 ) -> Sources:
     """All sources from these events; with `validation` the encoder stops by it, else after `epochs`.
 
-    `start` and `factors` (N, d) are what the encoder and the factorisation begin with.
+    `start` and `factors` (N, d) are what the encoder and the factorisation begin with; `sampled` as of `train_encoder`.
     """
     positive = data.pairs.positive
     ordered = len(data) > 0 and int(data.time_ms.min()) < int(data.time_ms.max())
     popularity = np.asarray(positive.sum(axis=0)).ravel()
     validate = _graph_validation(validation) if validation is not None and len(validation.users) else None
     trained = train_encoder(
-        data.pairs, config.encoder, config.seed, validate, epochs, lambda share, note: tell(stage, share, note), start
-    )
+        data.pairs, config.encoder, config.seed, validate, epochs, lambda share, note: tell(stage, share, note), start,
+        sampled,
+    )  # fmt: skip
     kernels = [
         trained.kernel,
         item_item_kernel(data.pairs, config.item_item, ordered),

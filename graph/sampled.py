@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding
 
+from graph.batches import candidates_of, rows_of
 from graph.build import MET, MET_BY
 from graph.config import EncoderConfig
 from graph.dataset import Pairs
 from graph.encoder import POWER, GraphEncoder
-from graph.train import _candidates, _rows_of
 
 AVERAGE_EVERY = 10
 """Steps between two updates of the running mean of all parameters."""
@@ -38,24 +39,32 @@ class Neighbours:
     def propagated(self, model: GraphEncoder, items: Tensor) -> tuple[Tensor, Tensor]:
         """Source and target vectors (n, d) of these items, estimated."""
         dim = model.source.shape[1]
-        source, target = model.source[items] * model.hops[0, 0], model.target[items] * model.hops[0, 1]
-        for hop in range(1, self._layers + 1):
-            blocks = []
-            frontier = items
-            for _ in range(hop):
-                for relation, kind, fanout in (
-                    (self._by_users, "item", self._fanouts[0]),
-                    (self._by_items, "user", self._fanouts[1]),
-                ):
-                    block = self._block(relation, kind, frontier, fanout)
-                    blocks.append(block)
-                    frontier = block[1]
-            both = torch.cat([model.source[frontier], model.target[frontier]], dim=1)
+        chains = [self._chain(items, hop) for hop in range(1, self._layers + 1)]
+        ends = [blocks[-1][1] for blocks in chains]
+        # Each row of the parameters is read once, and only the gradients of these rows are made.
+        rows, place = torch.unique(torch.cat([items, *ends]), return_inverse=True)
+        near = torch.cat([embedding(rows, side, sparse=True) for side in (model.source, model.target)], dim=1)
+        places = place.split([len(items), *map(len, ends)])
+        found = embedding(places[0], near) * torch.cat([model.hops[0, :1].expand(dim), model.hops[0, 1:].expand(dim)])
+        for hop, (blocks, end) in enumerate(zip(chains, places[1:], strict=True), start=1):
+            both = embedding(end, near)
             for matrix, _ in reversed(blocks):
                 both = torch.sparse.mm(matrix, both)
-            source = source + model.hops[hop, 0] * both[:, :dim]
-            target = target + model.hops[hop, 1] * both[:, dim:]
-        return source, target
+            found = found + both * torch.cat([model.hops[hop, :1].expand(dim), model.hops[hop, 1:].expand(dim)])
+        return found[:, :dim], found[:, dim:]
+
+    def _chain(self, items: Tensor, hops: int) -> list[tuple[Tensor, Tensor]]:
+        """The blocks from these items outwards, two for each hop."""
+        blocks = []
+        frontier = items
+        for _ in range(hops):
+            for relation, kind, fanout in (
+                (self._by_users, "item", self._fanouts[0]),
+                (self._by_items, "user", self._fanouts[1]),
+            ):
+                blocks.append(self._block(relation, kind, frontier, fanout))
+                frontier = blocks[-1][1]
+        return blocks
 
     @staticmethod
     def _block(relation: Any, kind: str, seeds: Tensor, fanout: int) -> tuple[Tensor, Tensor]:
@@ -100,6 +109,7 @@ def train_sampled(
     optimiser = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
     active = np.flatnonzero(np.diff(pairs.positive.indptr) >= 2)
     mean = copy.deepcopy(model)
+    dense = [_DenseGradient(model.source), _DenseGradient(model.target)]
     order = np.empty(0, dtype=np.int64)
     total = count = 0.0
     for step in range(1, steps + 1):
@@ -109,6 +119,8 @@ def train_sampled(
         loss = _step(model, neighbours, pairs, users, config, generator)
         optimiser.zero_grad()
         loss.backward()
+        for gradient in dense:
+            gradient.fill()
         optimiser.step()
         total, count = total + float(loss.detach()), count + 1
         if step % AVERAGE_EVERY == 0 or step == steps:
@@ -123,6 +135,24 @@ def train_sampled(
     return mean
 
 
+class _DenseGradient:
+    """A parameter's gradient in one place that is used again: a new one for each step would be slower than the step."""
+
+    def __init__(self, parameter: Tensor) -> None:
+        self._parameter = parameter
+        self._whole = torch.zeros_like(parameter)
+        self._rows = torch.empty(0, dtype=torch.int64)
+
+    def fill(self) -> None:
+        """Put the rows that the last step made, each once, in place of those of the step before."""
+        made = self._parameter.grad
+        assert made is not None
+        self._whole.index_fill_(0, self._rows, 0.0)
+        self._rows = made._indices()[0]
+        self._whole.index_copy_(0, self._rows, made._values())
+        self._parameter.grad = self._whole
+
+
 def _step(
     model: GraphEncoder,
     neighbours: Neighbours,
@@ -132,14 +162,14 @@ def _step(
     generator: torch.Generator,
 ) -> Tensor:
     """The loss of a batch, as in `graph.train`, with nothing in it that grows with the graph but the candidates."""
-    rows = _rows_of(pairs, users)
+    rows = rows_of(pairs, users)
     user = torch.from_numpy(np.repeat(np.arange(len(users)), np.diff(pairs.offsets)[users]))
     item = torch.from_numpy(pairs.item[rows].astype(np.int64))
     strength = torch.from_numpy(pairs.strength[rows])
     share = config.keep_low + (config.keep_high - config.keep_low) * torch.rand(len(users), generator=generator)
     hidden = torch.rand(len(rows), generator=generator) >= share[user]
     wanted = hidden & (strength > 0)
-    candidates, correction = _candidates(item[wanted], pairs, config, generator)
+    candidates, correction = candidates_of(item[wanted], pairs, config, generator)
     needed, place = torch.unique(torch.cat([item[~hidden], candidates]), return_inverse=True)
     source, target = neighbours.propagated(model, needed)
 
