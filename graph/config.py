@@ -145,6 +145,9 @@ class ContentConfig(Group):
     """Regularisation of the regression from content to behaviour."""
     max_anchor_items: int = Field(default=4000, ge=2)
     """Items with most events that new items are expressed by."""
+    twins: float = Field(default=0.97, gt=0.0, le=1.0)
+    """Items whose texts have this cosine or a greater one are nearly the same, as are those of one title and year: one
+    list shows one of them. 1: titles alone decide."""
     encoder: str = "auto"
     """Sentence encoder: `auto` (the demo's MiniLM if installed, else none), `none`, or a local folder."""
 

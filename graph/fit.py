@@ -24,9 +24,11 @@ from graph.kernels import Kernel
 from graph.metrics import ndcg, per_query, top
 from graph.model import Bias, Carry, Gate, Model, context
 from graph.order import order_kernels
+from graph.reach import reach_of
 from graph.reporting import Report, silent
 from graph.splits import Split, learning_split, newest_split
 from graph.train import Trained, is_sampled, train_encoder
+from graph.traits import Traits
 from graph.warm import EncoderState, Warm
 from graph.weights import EventWeights
 
@@ -42,10 +44,14 @@ KERNELS = ("graph", "item_item", "factors", "next_1", "next_2", "near", "after",
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """What is known of the N items: hashed features (N, F), text vectors (N, T) or None, zero rows where missing."""
+    """What is known of the N items: hashed features (N, F), text vectors (N, T) or None, zero rows where missing.
+
+    `traits` are what the choice of a list reads.
+    """
 
     hashed: np.ndarray
     text: np.ndarray | None
+    traits: Traits | None = None
 
     @classmethod
     def of(
@@ -56,15 +62,16 @@ class Content:
         text_vectors: Mapping[str, np.ndarray] | None = None,
     ) -> Content:
         """Features of the items in the order of `item_ids`; items that the catalogue lacks get zero rows."""
-        hashed = hashed_features([items.get(item_id) for item_id in item_ids], config.content.hashed_dim)
+        known = [items.get(item_id) for item_id in item_ids]
+        hashed = hashed_features(known, config.content.hashed_dim)
         if not text_vectors:
-            return cls(hashed, None)
+            return cls(hashed, None, Traits.of(known))
         dim = len(next(iter(text_vectors.values())))
         text = np.zeros((len(item_ids), dim), dtype=np.float32)
         for row, item_id in enumerate(item_ids):
             if item_id in text_vectors:
                 text[row] = text_vectors[item_id]
-        return cls(hashed, text)
+        return cls(hashed, text, Traits.of(known, text, config.content.twins))
 
     @property
     def known(self) -> np.ndarray:
@@ -132,7 +139,7 @@ def fit(
     gates = gates or {name: Gate() for name in (*KERNELS, "popular")}
     trained_for = max(warm.epochs, 1) if warm else epochs
     until_ms = int(data.time_ms.max()) if len(data) else 0
-    return Model(
+    model = Model(
         item_ids=data.item_ids,
         kernels=sources.kernels,
         biases=sources.biases,
@@ -148,7 +155,9 @@ def fit(
             "config_hash": config.config_hash, "events": len(data), "users": data.shape[0], "items": data.shape[1],
             "epochs": held.trained.epochs, "figures": figures, **(meta or {}),
         },
+        traits=content.traits,
     )  # fmt: skip
+    return replace(model, reach=reach_of(model, data.pairs, config.seed))
 
 
 def make_sources(

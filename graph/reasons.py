@@ -11,6 +11,9 @@ from cluster.messages import Reason
 
 REST = "people_like_you"
 TEXT = "similar_text"
+FRESH = "fresh"
+RULE = "rule"
+EXPLORE = "explore"
 _BY_WEIGHT = attrgetter("weight")
 
 
@@ -23,17 +26,21 @@ def reasons_of(
     biases: Sequence[tuple[str, list[float]]],
     scores: Sequence[float],
     count: int,
+    unmet: Sequence[bool],
+    extras: Sequence[Sequence[Reason]] | None = None,
 ) -> list[tuple[Reason, ...]]:
     """For each of n items of one session its reasons, greatest first.
 
     The `count` events that carried most are named (`because_liked`), the content's share goes to the event most alike
-    (`similar_text`), the biases to `popular` and `fresh`; what the other events carried together, through people with
-    the same taste, is `people_like_you`, and may be negative.
+    (`similar_text`), the biases to `popular`, or to `fresh` for what nobody met yet; what rules and exploration add
+    comes as it is (`rule`, `explore`). What the other events carried together, through people with the same taste, is
+    `people_like_you`, and may be negative.
 
     Args:
         events: numbers of the items of the session's E events. item_ids: of all items.
         liked: (n, E), what each carried through behaviour. text: (n, E), through content, in sum `text_totals` (n,).
-        biases: kinds with their parts (n,). scores: (n,).
+        biases: kinds with their parts (n,). scores: (n,). unmet: (n,), whether nobody met the item.
+        extras: of each item what else its score is made of.
     """
     named = min(count, len(events))
     if named:
@@ -43,7 +50,7 @@ def reasons_of(
         text_places = text.argmax(axis=1).tolist()
     result = []
     for item, rest in enumerate(scores):
-        reasons = []
+        reasons: list[Reason] = []
         if named:
             for place, value in zip(places[item], values[item], strict=True):
                 if value > 0:
@@ -54,8 +61,11 @@ def reasons_of(
                 rest -= text_totals[item]
         for kind, parts in biases:
             if parts[item]:
-                reasons.append(Reason(kind, parts[item]))
+                reasons.append(Reason(FRESH if unmet[item] else kind, parts[item]))
                 rest -= parts[item]
+        for reason in extras[item] if extras is not None else ():
+            reasons.append(reason)
+            rest -= reason.weight
         if abs(rest) > 1e-9:
             reasons.append(Reason(REST, rest))
         reasons.sort(key=_BY_WEIGHT, reverse=True)
