@@ -92,6 +92,7 @@ def _llama(asked: argparse.Namespace) -> Batch:
 
 def _openvino_genai(asked: argparse.Namespace) -> Batch:
     """OpenVINO GenAI's continuous batching with its prefix cache, on the weights that our engine `openvino` loads."""
+    import openvino
     import openvino_genai
     from transformers import AutoTokenizer
 
@@ -112,7 +113,8 @@ def _openvino_genai(asked: argparse.Namespace) -> Batch:
         began = time.perf_counter()
         handles = []
         for messages, number in texts:
-            handles.append(pipeline.add_request(number, _rendered(tokenizer, messages), config))
+            ids = tokenizer(_rendered(tokenizer, messages), return_tensors="np", add_special_tokens=False)["input_ids"]
+            handles.append(pipeline.add_request(number, openvino.Tensor(ids), config))
         written, first = [0] * len(texts), [0.0] * len(texts)
         while pipeline.has_non_finished_requests():
             pipeline.step()

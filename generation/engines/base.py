@@ -64,6 +64,8 @@ class EngineCounts:
     prompt_tokens: int = 0
     prefix_tokens: int = 0
     completion_tokens: int = 0
+    forced_tokens: int = 0
+    """Of the completion, those that a lexicon left no choice about: no step of their own was computed for them."""
     steps: int = 0
     running: int = 0
     waiting: int = 0

@@ -115,7 +115,7 @@ class LoopEngine(EngineBase):
     def _submit(self, request_id: str, sequence: Sequence) -> None:
         with self._lock:
             waiting = len(self._inbox) + len(self._batch.waiting)
-            free = self._config.max_batch - len(self._batch.running) - (self._batch.reading is not None)
+            free = self._config.max_batch - len(self._batch.running)
             if waiting >= self._config.max_queue + max(free, 0):
                 self._counts.refused += 1
                 raise OverloadError(f"{waiting} texts are waiting", retry_after_s=1.0)

@@ -36,7 +36,19 @@ class Sampler:
         self._seen: dict[tuple[int, ...], set[int]] = {}
         self._written: list[int] = []
         self._random = np.random.default_rng(None if seed is None else seed % (1 << 63))
+        self._allowed: np.ndarray | None = None
         self.written = 0
+
+    def forced(self) -> int | None:
+        """Take the next token where only one is allowed; None where there is a choice, which `choose` makes."""
+        if self._walk is None:
+            return None
+        self._allowed = self._walk.allowed()
+        if len(self._allowed) > 1:
+            return None
+        token = int(self._allowed[0])
+        self._take(token)
+        return token
 
     def choose(self, logits: np.ndarray) -> int:
         """The next token, by logits of shape (vocabulary,), float32. They are not changed."""
@@ -44,7 +56,7 @@ class Sampler:
         if self._walk is None:
             values = logits.copy()
         else:
-            allowed = self._walk.allowed()
+            allowed = self._walk.allowed() if self._allowed is None else self._allowed
             values = logits[allowed]
             self._lean_to_end(values, allowed, self._walk)
         self._ban_repeats(values, allowed)
@@ -83,6 +95,7 @@ class Sampler:
 
     def _take(self, token: int) -> None:
         self.written += 1
+        self._allowed = None
         if self._walk is not None:
             self._walk.advance(token)
         if self._no_repeat:
