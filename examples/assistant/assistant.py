@@ -14,13 +14,15 @@ from typing import Any
 import httpx
 from openai import OpenAI
 
-Message = dict[str, str]
+Message = Any
+"""OpenAI's: `role` and `content`."""
 
 
 def answer(client: OpenAI, user: str, dialogue: list[Message]) -> tuple[str, list[str]]:
     """Print the answer as it comes; its text, and the ids of the items that it is about."""
-    said, items = [], []
-    stream = client.chat.completions.create(model="tailorbird", user=user, messages=dialogue, stream=True)  # type: ignore[call-overload]
+    said: list[str] = []
+    items: list[str] = []
+    stream: Any = client.chat.completions.create(model="tailorbird", user=user, messages=dialogue, stream=True)
     for chunk in stream:
         extra: dict[str, Any] = getattr(chunk, "tailorbird", None) or {}
         items = extra.get("item_ids", items)
@@ -48,7 +50,7 @@ def main() -> None:
     dialogue: list[Message] = []
     items: list[str] = []
     headers = {"Authorization": f"Bearer {client.api_key}"}
-    with httpx.Client(base_url=client.base_url, headers=headers, timeout=30) as api:
+    with httpx.Client(base_url=str(client.base_url), headers=headers, timeout=30) as api:
         for line in sys.stdin:
             text = line.strip()
             word, _, number = text.partition(" ")
