@@ -141,7 +141,7 @@ class LoopEngine(EngineBase):
             except RuntimeError:
                 log.debug("the event loop of a text has closed before the text ended")
 
-        walk = None if request.lexicon is None else self._constrainer.walk(request.lexicon, request.begun)
+        walk = None if request.lexicon is None else self._constrainer.follow(request.lexicon, request.begun)
         sequence = Sequence(
             prompt=prompt,
             shared=shared,

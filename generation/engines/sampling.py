@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from generation.engines.constrain import Walk
+from generation.engines.phrases import PhraseWalk
 
 CANDIDATES = 64
 """Only so many of the likeliest tokens are sorted for the nucleus; what lies beyond has next to no probability."""
@@ -24,7 +25,7 @@ class Sampler:
         temperature: float,
         top_p: float,
         seed: int | None,
-        walk: Walk | None,
+        walk: Walk | PhraseWalk | None,
         max_tokens: int,
         no_repeat: int = 4,
     ) -> None:
@@ -65,7 +66,7 @@ class Sampler:
         self._take(token)
         return token
 
-    def _lean_to_end(self, values: np.ndarray, allowed: np.ndarray, walk: Walk) -> None:
+    def _lean_to_end(self, values: np.ndarray, allowed: np.ndarray, walk: Walk | PhraseWalk) -> None:
         over = self.written - self._max_tokens // 3
         closing = walk.closing() if over > 0 else []
         if closing:
