@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch.nn.functional import embedding
 from graph.batches import candidates_of, rows_of
 from graph.build import MET, MET_BY
 from graph.config import EncoderConfig
+from graph.crew import Crew
 from graph.dataset import Pairs
 from graph.encoder import POWER, GraphEncoder
 
@@ -98,13 +100,19 @@ def train_sampled(
 ) -> GraphEncoder:
     """Run `steps` steps of `batch_users` users each, and give the running mean of the parameters.
 
+    Where this process is one of a crew (`graph.crew`), each member takes its share of the users.
+
     Args:
         between: called every `REPORT_EVERY` and `validate_steps` steps with the step, the mean and the loss; False ends
             the training.
     """
     import dgl
 
-    dgl.seed(int(torch.randint(2**31 - 1, (1,), generator=generator)))
+    crew = Crew.current()
+    seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
+    dgl.seed(seed + crew.rank)
+    # All members go through the people in one order, and each draws for itself.
+    own = generator if crew.size == 1 else torch.Generator().manual_seed(seed + crew.rank)
     neighbours = Neighbours(g.int(), config.fanouts, config.layers)
     optimiser = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
     active = np.flatnonzero(np.diff(pairs.positive.indptr) >= 2)
@@ -116,11 +124,12 @@ def train_sampled(
         if len(order) < config.batch_users:
             order = np.concatenate([order, active[torch.randperm(len(active), generator=generator).numpy()]])
         users, order = np.sort(order[: config.batch_users]), order[config.batch_users :]
-        loss = _step(model, neighbours, pairs, users, config, generator)
+        loss = _step(model, neighbours, pairs, crew.share(users), config, own, len(users))
         optimiser.zero_grad()
         loss.backward()
         for gradient in dense:
-            gradient.fill()
+            gradient.fill(crew)
+        crew.average(model.bias.grad, model.hops.grad)
         optimiser.step()
         total, count = total + float(loss.detach()), count + 1
         if step % AVERAGE_EVERY == 0 or step == steps:
@@ -129,7 +138,7 @@ def train_sampled(
                 for kept, new in zip(mean.parameters(), model.parameters(), strict=True):
                     kept.lerp_(new, 1.0 - decay)
         if step % REPORT_EVERY == 0 or step % config.validate_steps == 0 or step == steps:
-            if not between(step, mean, total / count):
+            if not crew.agreed(partial(between, step, mean, total / count)):
                 break
             total = count = 0.0
     return mean
@@ -143,13 +152,13 @@ class _DenseGradient:
         self._whole = torch.zeros_like(parameter)
         self._rows = torch.empty(0, dtype=torch.int64)
 
-    def fill(self) -> None:
+    def fill(self, crew: Crew) -> None:
         """Put the rows that the last step made, each once, in place of those of the step before."""
         made = self._parameter.grad
         assert made is not None
         self._whole.index_fill_(0, self._rows, 0.0)
-        self._rows = made._indices()[0]
-        self._whole.index_copy_(0, self._rows, made._values())
+        self._rows, values = crew.rows(made._indices()[0], made._values())
+        self._whole.index_copy_(0, self._rows, values)
         self._parameter.grad = self._whole
 
 
@@ -160,8 +169,9 @@ def _step(
     users: np.ndarray,
     config: EncoderConfig,
     generator: torch.Generator,
+    batch: int,
 ) -> Tensor:
-    """The loss of a batch, as in `graph.train`, with nothing in it that grows with the graph but the candidates."""
+    """The loss of a share of a batch of `batch` users, as in `graph.train`, without what grows with the graph."""
     rows = rows_of(pairs, users)
     user = torch.from_numpy(np.repeat(np.arange(len(users)), np.diff(pairs.offsets)[users]))
     item = torch.from_numpy(pairs.item[rows].astype(np.int64))
@@ -191,4 +201,4 @@ def _step(
     loss = -(picked / count[user[wanted]].sqrt()).sum() / len(users)
     share_of_items = pairs.shape[1] / len(needed)
     penalty = config.weight_decay * (source.square().sum() + target.square().sum()) * share_of_items
-    return loss + penalty * (len(users) / pairs.shape[0])
+    return loss + penalty * (batch / pairs.shape[0])
