@@ -22,9 +22,10 @@ SECURITY_SCHEMES = {
 }
 DESCRIPTION = """Lists for people, and texts about what is in them.
 
-Every request carries a key: `Authorization: Bearer KEY` or `X-API-Key: KEY`. What a key may do are its scopes, and whose data
-it opens is its tenant. Bodies are JSON, unknown fields are refused, ids are opaque strings of 1 to 256 characters. Errors are
-problem documents (RFC 9457), on OpenAI's routes OpenAI's envelope; `429` and `503` say when to ask again."""
+Every request carries a key: `Authorization: Bearer KEY` or `X-API-Key: KEY`. What a key may do are its scopes, and
+whose data it opens is its tenant. Bodies are JSON, unknown fields are refused, ids are opaque strings of 1 to 256
+characters. Errors are problem documents (RFC 9457), on OpenAI's routes OpenAI's envelope; `429` and `503` say when to
+ask again."""
 TAGS = {
     "events": "What people do. What is acknowledged is on disk, and the next list knows it.",
     "recommendations": "Lists for a person, for an anonymous session, for everybody.",
