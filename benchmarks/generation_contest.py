@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
+import os
 import random
 import resource
+import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 
@@ -23,13 +26,62 @@ from generation.engines import Engine, EngineRequest, make
 
 SEED = 7
 MAX_LIKED = 5
+WARM = 8
+"""Texts that each contestant writes before the first round."""
 MIN_WORDS = 12
 """Shorter texts do not count in distinct-2."""
 
 Timed = tuple[int, float]
 """One text: tokens written, seconds until its first."""
-Batch = Callable[[list[tuple[list[dict[str, str]], int]]], Awaitable[list[Timed]]]
-"""Writes texts at the same time: for each its messages (the last one begun by an assistant) and a number."""
+Text = tuple[int, WriteTask, list[dict[str, str]]]
+"""A text to write: its number, its task, and its messages, of which the last is how the assistant begins."""
+
+
+class Writing(Protocol):
+    """A contestant that is ready to write."""
+
+    async def write(self, texts: list[Text], streams: int) -> list[Timed]:
+        """Write texts, so many at a time."""
+        ...
+
+    def cpu_s(self) -> float:
+        """Processor time that it has used so far."""
+        ...
+
+    def note(self) -> dict[str, Any]:
+        """What else there is to say of the texts since it was last asked."""
+        ...
+
+    async def stop(self) -> dict[str, Any]:
+        """End; peak memory, and what else there is to say of the whole."""
+        ...
+
+
+class InProcess:
+    """A contestant that runs in this process."""
+
+    def cpu_s(self) -> float:
+        """See `Writing`."""
+        return time.process_time()
+
+    def note(self) -> dict[str, Any]:
+        """See `Writing`."""
+        return {}
+
+    async def stop(self) -> dict[str, Any]:
+        """See `Writing`."""
+        return {"peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10}
+
+
+async def flowing(one: Callable[[Text], Awaitable[Timed]], texts: list[Text], streams: int) -> list[Timed]:
+    """Write texts so that there are always so many in work."""
+    places = asyncio.Semaphore(streams)
+
+    async def placed(text: Text) -> Timed:
+        async with places:
+            return await one(text)
+
+    return await asyncio.gather(*map(placed, texts))
 
 
 def tasks(n: int) -> list[WriteTask]:
@@ -55,79 +107,90 @@ def tasks(n: int) -> list[WriteTask]:
     return made
 
 
-def conversations(n: int) -> list[list[dict[str, str]]]:
-    """The prompts of pitches, with how each begins as the last message."""
+def texts_of(n: int) -> list[Text]:
+    """The texts of the contest, always the same."""
     found = []
-    for task in tasks(n):
+    for number, task in enumerate(tasks(n)):
         prompt = prompts.build(task)
         turns = [{"role": role, "content": text} for role, text in prompt.messages]
-        found.append([*turns, {"role": "assistant", "content": prompt.segments[0].begun}])
+        found.append((number, task, [*turns, {"role": "assistant", "content": prompt.segments[0].begun}]))
     return found
 
 
-def measure(contestant: str, asked: argparse.Namespace) -> dict[str, Any]:
-    """Run one contestant."""
-    kind, name = contestant.split(":", 1)
-    result: dict[str, Any] = {}
+def contend(asked: argparse.Namespace) -> int:
+    """Be a contestant: answer each line of standard input by one of standard output; an empty request is the last."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # libraries print what they like
+    asyncio.run(_contend(asked, answers))
+    return 0
+
+
+async def _contend(asked: argparse.Namespace, answers: IO[str]) -> None:
+    contestant = await _contestant(asked)
+    most = asked.rounds * sum(max(asked.requests, int(n)) for n in asked.streams.split(","))
+    texts = texts_of(most + WARM)  # no prompt twice, since some contestants keep whole prompts
+    await contestant.write(texts[most:], WARM)
+    contestant.note()
+    print("{}", file=answers)
+    while order := json.loads(await asyncio.to_thread(sys.stdin.readline) or "{}"):
+        began, cpu = time.perf_counter(), contestant.cpu_s()
+        timed = await contestant.write(texts[order["first"] :][: order["n"]], order["streams"])
+        answer = {
+            "tokens": sum(tokens for tokens, _ in timed),
+            "took_s": time.perf_counter() - began,
+            "cpu_s": contestant.cpu_s() - cpu,
+            "firsts_s": [first for _, first in timed],
+        }
+        print(json.dumps(answer | contestant.note()), file=answers)
+    print(json.dumps(await contestant.stop()), file=answers)
+
+
+async def _contestant(asked: argparse.Namespace) -> Writing:
+    kind, _, name = asked.contestant.partition(":")
     if kind == "engine":
-        asyncio.run(_measure_engine(name, asked, result))
-    else:
+        config = GenerationConfig(threads=asked.threads)
+        engine = make(name, "demo", config, Path(asked.models_dir))
+        await engine.start()
+        return OurEngine(engine, config, asked)
+    if kind == "peer":
         from benchmarks.generation_peers import PEERS
 
-        asyncio.run(timed_streams(PEERS[name](asked), asked, result))
-    result["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    return result
+        return PEERS[name](asked)
+    from benchmarks.generation_http import OverHttp
+
+    return OverHttp(asked)
 
 
-async def _measure_engine(name: str, asked: argparse.Namespace, result: dict[str, Any]) -> None:
-    config = GenerationConfig(threads=asked.threads)
-    engine = make(name, "demo", config, Path(asked.models_dir))
-    await engine.start()
+class OurEngine(InProcess):
+    """One of our engines."""
 
-    async def one(messages: list[dict[str, str]], number: int) -> Timed:
+    def __init__(self, engine: Engine, config: GenerationConfig, asked: argparse.Namespace) -> None:
+        self._engine, self._config, self._asked = engine, config, asked
+
+    async def write(self, texts: list[Text], streams: int) -> list[Timed]:
+        """See `Writing`."""
+        return await flowing(self._one, texts, streams)
+
+    async def _one(self, text: Text) -> Timed:
+        number, _, messages = text
         turns = tuple((turn["role"], turn["content"]) for turn in messages[:-1])
         request = EngineRequest(
-            f"{number}", turns, asked.tokens, 0.0, begun=messages[-1]["content"], shared_messages=len(turns) - 1,
+            f"{number}", turns, self._asked.tokens, 0.0, begun=messages[-1]["content"], shared_messages=len(turns) - 1,
             deadline_s=300.0,
         )  # fmt: skip
         began, first, tokens = time.perf_counter(), 0.0, 0
-        async for chunk in engine.stream(request):
+        async for chunk in self._engine.stream(request):
             first = first or time.perf_counter() - began
             tokens = chunk.completion_tokens
         return tokens, first
 
-    async def batch(texts: list[tuple[list[dict[str, str]], int]]) -> list[Timed]:
-        return await asyncio.gather(*(one(messages, number) for messages, number in texts))
-
-    await timed_streams(batch, asked, result)
-    if asked.pitches:
-        result["pitches"] = await _pitches(engine, config, asked.pitches)
-    await engine.stop()
-
-
-async def timed_streams(batch: Batch, asked: argparse.Namespace, result: dict[str, Any]) -> None:
-    """Write texts, so many at a time, and put tokens per second and the wait for the first token into `result`."""
-    for streams in map(int, asked.streams.split(",")):
-        rounds = max(1, asked.requests // streams)
-        texts = [(messages, number) for number, messages in enumerate(conversations(streams * rounds))]
-        await batch(texts[:1])
-        timed: list[Timed] = []
-        began = time.perf_counter()
-        for start in range(0, len(texts), streams):
-            timed += await batch(texts[start : start + streams])
-        took = time.perf_counter() - began
-        result[f"streams_{streams}"] = timings(timed, took)
-
-
-def timings(timed: list[Timed], took_s: float) -> dict[str, Any]:
-    """Tokens per second, and percentiles of the seconds until a first token."""
-    tokens, firsts = sum(tokens for tokens, _ in timed), [first for _, first in timed]
-    return {
-        "tokens_per_s": round(tokens / took_s, 1),
-        "tokens": tokens,
-        "first_token_p50_s": round(float(np.percentile(firsts, 50)), 3),
-        "first_token_p95_s": round(float(np.percentile(firsts, 95)), 3),
-    }
+    async def stop(self) -> dict[str, Any]:
+        """See `Writing`."""
+        last = await super().stop()
+        if self._asked.pitches:
+            last["pitches"] = await _pitches(self._engine, self._config, self._asked.pitches)
+        await self._engine.stop()
+        return last
 
 
 async def _pitches(engine: Engine, config: GenerationConfig, n: int) -> dict[str, Any]:

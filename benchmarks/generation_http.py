@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import shutil
 import tempfile
@@ -16,53 +15,67 @@ import httpx
 import psutil
 
 from benchmarks.chaos_copy import KEY, Copy
-from benchmarks.generation_contest import tasks, timings
+from benchmarks.generation_contest import Text, Timed, flowing
 from cluster.messages import WriteTask
 
 
-def measure(asked: argparse.Namespace) -> dict[str, Any]:
-    """Start a copy on the demo's data, untrained, and have it write the pitches of the contest."""
-    folder = Path(tempfile.mkdtemp(prefix="tb-bench-"))
-    state_dir = folder / "state"
-    state_dir.mkdir()
-    Path(asked.models_dir).mkdir(parents=True, exist_ok=True)
-    (state_dir / "models").symlink_to(asked.models_dir)
-    batch = max(map(int, asked.streams.split(",")))
-    generation = json.dumps({"threads": asked.threads, "max_batch": max(8, batch)})
-    copy = Copy(state_dir, engine=asked.http_engine, generation=generation)
-    try:
-        copy.prepare()
-        copy.start()
-        return asyncio.run(_streams(copy, asked))
-    finally:
-        copy.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+class OverHttp:
+    """A copy on the demo's data, untrained. See `generation_contest.Writing`."""
 
+    def __init__(self, asked: argparse.Namespace) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="tb-bench-"))
+        state_dir = self._folder / "state"
+        state_dir.mkdir()
+        Path(asked.models_dir).mkdir(parents=True, exist_ok=True)
+        (state_dir / "models").symlink_to(asked.models_dir)
+        batch = max(map(int, asked.streams.split(",")))
+        generation = json.dumps({"threads": asked.threads, "max_batch": max(8, batch)})
+        self._copy = Copy(state_dir, engine=asked.http_engine, generation=generation)
+        self._sources = Counter[str]()
+        try:
+            self._copy.prepare()
+            self._copy.start()
+        except BaseException:
+            self._end()
+            raise
+        self._client = httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{self._copy.port}",
+            headers={"Authorization": f"Bearer {KEY}"},
+            timeout=120.0,
+            trust_env=False,
+        )
 
-async def _streams(copy: Copy, asked: argparse.Namespace) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    headers = {"Authorization": f"Bearer {KEY}"}
-    async with httpx.AsyncClient(
-        base_url=f"http://127.0.0.1:{copy.port}", headers=headers, timeout=120.0, trust_env=False
-    ) as client:
-        result["engine"] = (await client.get("/v1/model")).json().get("engine")
-        for task in tasks(2):
-            await _text(client, task)
-        for streams in map(int, asked.streams.split(",")):
-            wanted = tasks(streams * max(1, asked.requests // streams))
-            places, sources = asyncio.Semaphore(streams), Counter[str]()
+    async def write(self, texts: list[Text], streams: int) -> list[Timed]:
+        """See the protocol."""
+        return await flowing(self._one, texts, streams)
 
-            async def one(task: WriteTask, places: asyncio.Semaphore, sources: Counter[str]) -> tuple[int, float]:
-                async with places:
-                    tokens, first, source = await _text(client, task)
-                sources[source] += 1
-                return tokens, first
+    async def _one(self, text: Text) -> Timed:
+        tokens, first, source = await _text(self._client, text[1])
+        self._sources[source] += 1
+        return tokens, first
 
-            began = time.perf_counter()
-            timed = await asyncio.gather(*(one(task, places, sources) for task in wanted))
-            result[f"streams_{streams}"] = timings(timed, time.perf_counter() - began) | {"sources": dict(sources)}
-    writers = [_peak_mib(process) for process in copy.processes("Writer")]
-    return result | {"peak_mib": max(writers, default=0)}
+    def cpu_s(self) -> float:
+        """See the protocol: that of the writers."""
+        return sum(sum(process.cpu_times()[:2]) for process in self._copy.processes("Writer"))
+
+    def note(self) -> dict[str, Any]:
+        """See the protocol: how many texts came from where."""
+        sources, self._sources = dict(self._sources), Counter()
+        return {"sources": sources}
+
+    async def stop(self) -> dict[str, Any]:
+        """See the protocol."""
+        try:
+            engine = (await self._client.get("/v1/model")).json().get("engine")
+            await self._client.aclose()
+            writers = [_peak_mib(process) for process in self._copy.processes("Writer")]
+            return {"engine": engine, "peak_mib": max(writers, default=0)}
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        self._copy.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 async def _text(client: httpx.AsyncClient, task: WriteTask) -> tuple[int, float, str]:

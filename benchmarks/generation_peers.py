@@ -6,17 +6,30 @@ import argparse
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.generation_contest import Batch, Timed
+from benchmarks.generation_contest import InProcess, Text, Timed, flowing
 from generation.config import GenerationConfig
 
 
-def _transformers(asked: argparse.Namespace) -> Batch:
-    """`generate` on the weights that our engine `bitsandbytes` loads: one static batch at a time."""
+class Peer(InProcess):
+    """A peer by what it writes with: texts and how many at a time."""
+
+    def __init__(self, write: Callable[[list[Text], int], Awaitable[list[Timed]]]) -> None:
+        self._write = write
+
+    async def write(self, texts: list[Text], streams: int) -> list[Timed]:
+        """See `generation_contest.Writing`."""
+        return await self._write(texts, streams)
+
+
+def _transformers(asked: argparse.Namespace) -> Peer:
+    """`generate` on the weights that our engine `bitsandbytes` loads: one static batch after the other."""
     import torch
 
     from generation.demo import prepare_model
@@ -28,7 +41,7 @@ def _transformers(asked: argparse.Namespace) -> Batch:
     tokenizer.padding_side = "left"
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
 
-    def write(texts: list[tuple[list[dict[str, str]], int]]) -> list[Timed]:
+    def write(texts: list[Text]) -> list[Timed]:
         first: list[float] = []
 
         def note(ids: Any, scores: Any) -> Any:
@@ -36,7 +49,7 @@ def _transformers(asked: argparse.Namespace) -> Batch:
             return scores
 
         began = time.perf_counter()
-        rendered = [_rendered(tokenizer, messages) for messages, _ in texts]
+        rendered = [_rendered(tokenizer, messages) for _, _, messages in texts]
         inputs = tokenizer(rendered, return_tensors="pt", padding=True, add_special_tokens=False)
         with torch.inference_mode():
             out = model.generate(
@@ -48,13 +61,14 @@ def _transformers(asked: argparse.Namespace) -> Batch:
         written = [next((n + 1 for n, token in enumerate(row) if token in ends), len(row)) for row in new.tolist()]
         return [(tokens, first[0] - began) for tokens in written]
 
-    async def batch(texts: list[tuple[list[dict[str, str]], int]]) -> list[Timed]:
-        return await asyncio.to_thread(write, texts)
+    async def batches(texts: list[Text], streams: int) -> list[Timed]:
+        starts = range(0, len(texts), streams)
+        return [timed for at in starts for timed in await asyncio.to_thread(write, texts[at : at + streams])]
 
-    return batch
+    return Peer(batches)
 
 
-def _llama(asked: argparse.Namespace) -> Batch:
+def _llama(asked: argparse.Namespace) -> Peer:
     """llama.cpp's server as `xllamacpp` has it, called in process."""
     import xllamacpp
 
@@ -83,15 +97,15 @@ def _llama(asked: argparse.Namespace) -> Batch:
         server.handle_chat_completions(json.dumps(body | {"stream_options": {"include_usage": True}}), take)
         return used[0] or len(heard), (heard or [time.perf_counter()])[0] - began
 
-    async def batch(texts: list[tuple[list[dict[str, str]], int]]) -> list[Timed]:
-        loop = asyncio.get_running_loop()
-        return await asyncio.gather(*(loop.run_in_executor(pool, write, messages) for messages, _ in texts))
+    async def one(text: Text) -> Timed:
+        return await asyncio.get_running_loop().run_in_executor(pool, write, text[2])
 
-    return batch
+    return Peer(partial(flowing, one))
 
 
-def _openvino_genai(asked: argparse.Namespace) -> Batch:
+def _openvino_genai(asked: argparse.Namespace) -> Peer:
     """OpenVINO GenAI's continuous batching with its prefix cache, on the weights that our engine `openvino` loads."""
+    import openvino
     import openvino_genai
     from transformers import AutoTokenizer
 
@@ -108,25 +122,27 @@ def _openvino_genai(asked: argparse.Namespace) -> Batch:
     config = openvino_genai.GenerationConfig()
     config.max_new_tokens, config.do_sample, config.apply_chat_template = asked.tokens, False, False
 
-    def write(texts: list[tuple[list[dict[str, str]], int]]) -> list[Timed]:
-        began = time.perf_counter()
-        handles = []
-        for messages, number in texts:
-            handles.append(pipeline.add_request(number, _rendered(tokenizer, messages), config))
-        written, first = [0] * len(texts), [0.0] * len(texts)
-        while pipeline.has_non_finished_requests():
+    def write(texts: list[Text], streams: int) -> list[Timed]:
+        rest, handles, timed = deque(texts), dict[int, tuple[Any, float]](), dict[int, Timed]()
+        while rest or handles:
+            while rest and len(handles) < streams:
+                number, _, messages = rest.popleft()
+                began, prompt = time.perf_counter(), _rendered(tokenizer, messages)
+                ids = tokenizer(prompt, return_tensors="np", add_special_tokens=False)["input_ids"]
+                handles[number] = (pipeline.add_request(number, openvino.Tensor(ids), config), began)
             pipeline.step()
-            for place, handle in enumerate(handles):
+            for number, (handle, began) in list(handles.items()):
                 while handle.can_read():
-                    tokens = sum(len(part.generated_ids) for part in handle.read().values())
-                    first[place] = first[place] or time.perf_counter() - began
-                    written[place] += tokens
-        return list(zip(written, first, strict=True))
+                    tokens, first = timed.get(number, (0, time.perf_counter() - began))
+                    timed[number] = (tokens + sum(len(part.generated_ids) for part in handle.read().values()), first)
+                if handle.get_status() != openvino_genai.GenerationStatus.RUNNING:
+                    del handles[number]
+        return [timed[number] for number, _, _ in texts]
 
-    async def batch(texts: list[tuple[list[dict[str, str]], int]]) -> list[Timed]:
-        return await asyncio.to_thread(write, texts)
+    async def all_of(texts: list[Text], streams: int) -> list[Timed]:
+        return await asyncio.to_thread(write, texts, streams)
 
-    return batch
+    return Peer(all_of)
 
 
 def _rendered(tokenizer: Any, messages: list[dict[str, str]]) -> str:
@@ -137,7 +153,7 @@ def _rendered(tokenizer: Any, messages: list[dict[str, str]]) -> str:
     )
 
 
-PEERS: dict[str, Callable[[argparse.Namespace], Batch]] = {
+PEERS: dict[str, Callable[[argparse.Namespace], Peer]] = {
     "transformers": _transformers,
     "llama.cpp": _llama,
     "openvino-genai": _openvino_genai,

@@ -14,11 +14,13 @@ import secrets
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from limits import RateLimitItem, parse_many
 
 from cluster.config import Settings
 from cluster.errors import ConfigError, InputError
+from cluster.fields import format_time, optional_format
 from cluster.keys import api_key, copy_secrets
 from cluster.store.api_keys import StoredKey
 
@@ -154,6 +156,23 @@ def new_key(
     return key, StoredKey(
         key_id, checked_tenant(tenant), name, ordered, digest, now_ms, tuple(limits), expires_ms, None, replaces
     )
+
+
+def key_record(key: StoredKey) -> dict[str, Any]:
+    """A key as people and clients see it, everywhere: never the key, nor its digest."""
+    now_ms = time.time_ns() // 1_000_000
+    return {
+        "key_id": key.key_id,
+        "tenant": key.tenant,
+        "name": key.name,
+        "scopes": list(key.scopes),
+        "limits": list(key.limits),
+        "is_valid": key.is_valid(now_ms),
+        "created_at": format_time(key.created_ms),
+        "expires_at": optional_format(key.expires_ms),
+        "revoked_at": optional_format(key.revoked_ms),
+        "replaces": key.replaces,
+    }
 
 
 def key_id_of(key: bytes) -> str | None:

@@ -11,8 +11,8 @@ from typing import Any
 
 from cluster.messages import RankedItem, RankedList, Reason
 
-Places = list[tuple[str, float, str]]
-"""Item, score and source of each place."""
+Places = list[tuple[str, float, float, str]]
+"""Item, score, propensity and source of each place."""
 Reasons = tuple[list[int], list[str], list[float], list[str | None]]
 """How many reasons each place has; then, of all of them one after the other, kinds, weights and items."""
 NO_REASONS: Reasons = ([], [], [], [])
@@ -22,7 +22,7 @@ class ListColumns(RankedList):
     """A `RankedList` whose items are made when somebody asks for them.
 
     Args:
-        places: item, score and source, best first. reasons: of all places; none when empty.
+        places: best first. reasons: of all places; none when empty.
     """
 
     __slots__ = ("places", "reasons")
@@ -43,8 +43,8 @@ class ListColumns(RankedList):
         made = list(map(Reason, kinds, weights, ids))
         parts = [tuple(made[start:end]) for start, end in pairwise(accumulate(counts, initial=0))]
         return tuple(
-            RankedItem(item_id, score, source, parts[place] if parts else ())
-            for place, (item_id, score, source) in enumerate(self.places)
+            RankedItem(item_id, score, source, parts[place] if parts else (), propensity)
+            for place, (item_id, score, propensity, source) in enumerate(self.places)
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -59,10 +59,10 @@ class ListColumns(RankedList):
 
 
 def places_of(found: RankedList) -> Places:
-    """Item, score and source of each place of any list."""
+    """Item, score, propensity and source of each place of any list."""
     if isinstance(found, ListColumns):
         return found.places
-    return [(entry.item_id, entry.score, entry.source) for entry in found.items]
+    return [(entry.item_id, entry.score, entry.propensity, entry.source) for entry in found.items]
 
 
 def as_json(found: RankedList) -> list[dict[str, Any]]:
@@ -82,7 +82,7 @@ def as_json(found: RankedList) -> list[dict[str, Any]]:
     parts = [shown[start:end] for start, end in pairwise(accumulate(counts, initial=0))]
     return [
         {"item_id": item_id, "score": score, "source": source, "reasons": parts[place] if parts else []}
-        for place, (item_id, score, source) in enumerate(found.places)
+        for place, (item_id, score, _, source) in enumerate(found.places)
     ]
 
 

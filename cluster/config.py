@@ -180,7 +180,7 @@ def describe(error: ValidationError, noun: str, section: str = "") -> str:
         where = ".".join(str(part) for part in (section, *fault["loc"]) if part != "") or noun
         if fault["type"] == "extra_forbidden":
             lines.append(f"unknown {noun} {where!r}")
-        elif _SECRET.search(where):
+        elif _SECRET.search(where) or isinstance(fault.get("input"), (dict, list)):
             lines.append(f"{noun} {where!r}: {fault['msg']}")
         else:
             lines.append(f"{noun} {where!r} is {fault.get('input')!r}: {fault['msg']}")

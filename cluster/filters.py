@@ -103,6 +103,11 @@ def parse_filter(text: str) -> Predicate:
     return predicate
 
 
+def read_field(item: Item, name: str) -> tuple[str, ...]:
+    """The values of a field as texts: none, one, or those of a list."""
+    return tuple(dict.fromkeys(str(value) for value in _members(_reader(name)(item)) if value != ""))
+
+
 class _Compiler(Transformer[Token, Any]):
     """Turns the parse tree into one predicate, bottom up."""
 

@@ -7,6 +7,10 @@ takes this process's place, with the same arguments.
 
 - Each request gets a time limit a little beyond the application's own: `timeout_ms` of its body, else the default of
   its route. When it is over, or no replica can be reached, the answer is a problem document, 503, with `Retry-After`.
+- Clients that are slow do not get through to the application: heads must be there within `HEAD_S`, bodies (as much of
+  them as fits into HAProxy's buffer, 16 KiB) within `ingress.body_timeout_s`, and a client that does not read what it
+  asked for is left after `CLIENT_S`. What is no whole head gets HAProxy's own bare 400 or 408.
+- HAProxy's own figures, which need no key, are for this machine alone.
 - Where the configuration is not as the Ray that this was written for has it, it stays as it is, and stderr says so.
 """
 
@@ -14,6 +18,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,23 +32,37 @@ RETRY_AFTER_S = 1
 GRACE_MS = 100
 """The application answers first, and says more."""
 TEXT_GRACE_MS = 2_000
+HEAD_S = 10
+CLIENT_S = 60
+"""HAProxy waits for a client: to send more, or to read what is there. While the application works it does not count."""
 LISTS, TEXTS, EVENTS = "/v1/recommendations", "/v1/content", "/v1/events"
 
 _BACKEND = "    # Enable HTTP connection reuse for better performance\n    http-reuse always\n"
+_CLIENT = "    timeout client 3600s\n"
 _NOT_THERE = "    http-request return status 404 content-type text/plain lf-string "
 _ERROR_FILE = "    errorfile 503 "
+_LAST_ERROR_FILE = "    errorfile 504 "
+_PUBLIC = re.compile(r"^ +bind (?:\*)?:(\d+)$", re.MULTILINE)
+"""Where HAProxy's metrics and statistics listen."""
+
+ERRORS = {
+    408: ("Request Timeout", "Request timeout", "the request did not come in time"),
+    503: ("Service Unavailable", "Unavailable", DETAIL),
+}
+"""What HAProxy says itself: reason phrase, title, detail."""
 
 
-def problem() -> str:
-    """What the proxy says when it has no answer to pass on."""
-    return json.dumps({"type": "about:blank", "title": "Unavailable", "status": 503, "detail": DETAIL})
+def problem(status: int = 503) -> str:
+    """What the proxy says when it has no answer to pass on, or takes no request."""
+    _, title, detail = ERRORS[status]
+    return json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail})
 
 
-def error_page() -> str:
+def error_page(status: int = 503) -> str:
     """The same as a whole response, as HAProxy's `errorfile` wants it."""
-    head = ["HTTP/1.1 503 Service Unavailable", "Content-Type: application/problem+json"]
-    head += [f"Retry-After: {RETRY_AFTER_S}", f"Content-Length: {len(problem())}"]
-    return "\r\n".join([*head, "", problem()])
+    head = [f"HTTP/1.1 {status} {ERRORS[status][0]}", "Content-Type: application/problem+json"]
+    head += [f"Retry-After: {RETRY_AFTER_S}"] if status == 503 else ["Connection: close"]
+    return "\r\n".join([*head, f"Content-Length: {len(problem(status))}", "", problem(status)])
 
 
 def amended(text: str, settings: Settings) -> str:
@@ -53,11 +72,18 @@ def amended(text: str, settings: Settings) -> str:
         UnknownConfigError: a place where a rule belongs is not there.
     """
     has_application = text.count("\nbackend ") > 1
-    for place in (_NOT_THERE, _ERROR_FILE, _BACKEND)[: 3 if has_application else 2]:
+    for place in (_NOT_THERE, _ERROR_FILE, _LAST_ERROR_FILE, _CLIENT, _BACKEND)[: 5 if has_application else 4]:
         if place not in text:
             raise UnknownConfigError(f"its configuration has no line {place.strip().splitlines()[-1]!r}")
-    lines = [_not_there() if line.startswith(_NOT_THERE) else line for line in text.splitlines()]
-    return ("\n".join(lines) + "\n").replace(_BACKEND, _BACKEND + _limits(settings))
+    lines = []
+    for line in text.splitlines():
+        lines.append(_not_there() if line.startswith(_NOT_THERE) else line)
+        if line.startswith(_LAST_ERROR_FILE):
+            page = Path(line.removeprefix(_LAST_ERROR_FILE).strip())
+            lines.append(f"    errorfile 408 {page.with_name('408.http')}")
+    whole = ("\n".join(lines) + "\n").replace(_BACKEND, _BACKEND + _limits(settings))
+    whole = whole.replace(_CLIENT, f"    timeout client {CLIENT_S}s\n    timeout http-request {HEAD_S}s\n")
+    return _PUBLIC.sub(r"    bind 127.0.0.1:\1", whole)
 
 
 class UnknownConfigError(TailorbirdError):
@@ -74,11 +100,12 @@ def _limits(settings: Settings) -> str:
     named = "req.body,json_query('$.timeout_ms','int')"
     event_ms = round(settings.sessions.timeout_s * 1000) + GRACE_MS
     other_ms = round(settings.ingress.timeout_s * 1000)
+    body_ms = round(settings.ingress.body_timeout_s * 1000)
     rules = [
         f"acl tb_list path {LISTS}",
         f"acl tb_text path {TEXTS}",
         f"acl tb_named {named} -m int gt 0",
-        "http-request wait-for-body time 1s if METH_POST tb_list or METH_POST tb_text",
+        f"http-request wait-for-body time {body_ms}ms if METH_POST or {{ method PUT PATCH }}",
         f"http-request set-timeout server {other_ms + TEXT_GRACE_MS}ms",
         f"http-request set-timeout server {event_ms}ms if {{ path {EVENTS} }}",
         f"http-request set-timeout server {other_ms + GRACE_MS}ms if tb_list",
@@ -95,13 +122,15 @@ def amend(file: Path, binary: str) -> None:
         UnknownConfigError: it does not, or a place where a rule belongs is not there.
     """
     text = file.read_text()
-    page = next((line for line in text.splitlines() if line.startswith(_ERROR_FILE)), "").removeprefix(_ERROR_FILE)
+    named = next((line for line in text.splitlines() if line.startswith(_ERROR_FILE)), "").removeprefix(_ERROR_FILE)
+    page = Path(named.strip())
+    page.with_name("408.http").write_text(error_page(408), newline="")
     draft = file.with_suffix(".amended")
     draft.write_text(amended(text, load_settings()))
     checked = subprocess.run([binary, "-c", "-f", str(draft)], capture_output=True, text=True)
     if checked.returncode != 0:
         raise UnknownConfigError(f"it refuses its configuration: {checked.stderr[-2000:]}")
-    Path(page.strip()).write_text(error_page(), newline="")
+    page.write_text(error_page(), newline="")
     draft.replace(file)
 
 

@@ -88,11 +88,28 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
+class ActiveRule:
+    """A rule of merchandising with the ids that it is about: `kind` is pin, boost, bury or cap.
+
+    A pin has one set with one id and stands at place `number`, from 1; boost and bury have one set and a `factor`; of
+    each set of a cap at most `number` items are shown.
+    """
+
+    rule_id: str
+    kind: str
+    sets: tuple[frozenset[str], ...]
+    factor: float = 1.0
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class RankQuery:
     """One list that is asked for.
 
     `allowed` restricts the candidates to these ids (a filter that was evaluated on the catalogue), None is no limit.
-    `excluded` are taken out in any case; the view's `seen` are taken out unless `include_seen`.
+    `excluded` are taken out in any case; the view's `seen` are taken out unless `include_seen`. `explore` is the share
+    of the places that are drawn at random, with `seed` if there is one. `rules` count for this list alone, and
+    beside them the tenant's own if `steered`.
     """
 
     view: SessionView
@@ -103,6 +120,9 @@ class RankQuery:
     diversity: float = 0.0
     explore: float = 0.0
     explain: bool = True
+    seed: int | None = None
+    rules: tuple[ActiveRule, ...] = ()
+    steered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +137,18 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class RankedItem:
-    """One place of a list. `source` is graph, session, text, popular, fresh, ..."""
+    """One place of a list. `source` is graph, session, text, popular, fresh, explore, ...
+
+    `propensity` is how likely the item was to be in the list, all else alike: below 1 where the list explores. `rules`
+    are (id, kind) of the rules that touched it.
+    """
 
     item_id: str
     score: float
     source: str
     reasons: tuple[Reason, ...] = ()
+    propensity: float = 1.0
+    rules: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

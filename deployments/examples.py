@@ -78,7 +78,7 @@ RECOMMENDATIONS = (
                     "item_id": "174",
                     "score": 4.1,
                     "source": "graph",
-                    "reasons": [{"kind": "because_liked", "weight": 0.9, "item_id": "172"}],
+                    "reasons": [{"kind": "because_liked", "weight": 0.9}],
                     "item": {"title": "..."},
                 }
             ],

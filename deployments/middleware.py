@@ -20,7 +20,7 @@ from cluster import tracing
 from cluster.errors import DeadlineError, OverloadError
 from cluster.ids import new_id
 from cluster.telemetry import REQUEST_ID, HttpMetrics
-from deployments.access import Access, is_open
+from deployments.access import OPEN_PREFIX, Access, is_open
 from deployments.problems import error_response
 
 log = logging.getLogger("tailorbird.http")
@@ -148,10 +148,16 @@ class Gate:
                 await refused(scope, receive, send_marked)
         finally:
             self._metrics.in_work -= 1
-            route = scope["path"] if hot is not None else getattr(scope.get("route"), "path", "other")
+            route = scope["path"] if hot is not None else _route_of(scope)
             self._metrics.record(route, scope["method"], status, time.perf_counter() - began)
             if span is not None:
                 span.end(route, scope["method"], status)
+
+
+def _route_of(scope: Scope) -> str:
+    """The template of the route, never the path, which can hold ids."""
+    other = OPEN_PREFIX if scope["path"].startswith(OPEN_PREFIX) else "other"
+    return getattr(scope.get("route"), "path", other)
 
 
 async def _whole(receive: Receive) -> bytes:

@@ -20,6 +20,12 @@ SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or a token of the issuer."},
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."},
 }
+DESCRIPTION = """Lists for people, and texts about what is in them.
+
+Every request carries a key: `Authorization: Bearer KEY` or `X-API-Key: KEY`. What a key may do are its scopes, and
+whose data it opens is its tenant. Bodies are JSON, unknown fields are refused, ids are opaque strings of 1 to 256
+characters. Errors are problem documents (RFC 9457), on OpenAI's routes OpenAI's envelope; `429` and `503` say when to
+ask again."""
 TAGS = {
     "events": "What people do. What is acknowledged is on disk, and the next list knows it.",
     "recommendations": "Lists for a person, for an anonymous session, for everybody.",
@@ -91,7 +97,13 @@ def describe(app: FastAPI, models: tuple[type[BaseModel], ...]) -> None:
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            made = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+            made = get_openapi(
+                title=app.title,
+                version=app.version,
+                summary=app.summary,
+                description=DESCRIPTION,
+                routes=app.routes,
+            )
             known = [(model, "validation") for model in (*models, Problem, OpenAIError)]
             _, extra = models_json_schema(known, ref_template=_REF)  # type: ignore[arg-type]
             schemas = made.setdefault("components", {}).setdefault("schemas", {})

@@ -109,7 +109,7 @@ def problem_response(
 
 
 def describe_error(error: Exception) -> tuple[int, str, list[dict[str, Any]], dict[str, str]]:
-    """Status, detail, places and headers for any error. An unforeseen one is logged here and hidden."""
+    """Status, detail, places and headers for any error. Failures are logged here, unforeseen ones are hidden."""
     for kind, status in _STATUS:
         if isinstance(error, kind):
             headers = {}
@@ -118,6 +118,8 @@ def describe_error(error: Exception) -> tuple[int, str, list[dict[str, Any]], di
                 headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
             if isinstance(error, InputError) and error.place:
                 errors = [{"loc": error.place.split("."), "msg": error.message}]
+            if status >= 500:
+                log.warning("answered %d: %s", status, error, extra={"error": type(error).__name__})
             return status, str(error), errors, headers
     log.error("unforeseen error", exc_info=error)
     return 500, "Something went wrong on our side. The request id finds it in the log.", [], {}

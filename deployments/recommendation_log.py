@@ -183,8 +183,7 @@ class RecommendationLog:
             recommendation_id,
             created_ms,
             version,
-            # The ranking is the same whenever it is asked for: each item was certain to be where it is.
-            tuple((item_id, score, 1.0, source) for item_id, score, source in places),
+            tuple(places),
             user_id,
             before=before,
             tenant=tenant,

@@ -102,7 +102,8 @@ class RecommendedItem(Answer):
     score: float
     """What it is ordered by. Comparable within one list only."""
     source: str
-    """The source that carried most of the score: `graph`, `session`, `text`, `popular`, `fresh`, `latest` and so on."""
+    """The source that carried most of the score: `graph`, `item_item`, `factors`, `session` and `after` (what is met
+    together, and what follows), `text` (what is alike), `popular` and its kin, or `latest`."""
     reasons: list[ReasonOut] = []
     """Why it is here, the weightiest first. Empty with `explain: false`."""
     item: dict[str, Any] | None = None

@@ -41,9 +41,10 @@ class GenerationConfig(BaseModel):
     """Sampling temperature where the task names none. 0 always takes the likeliest token."""
     top_p: float = Field(default=0.9, gt=0, le=1)
     """Sample among the likeliest tokens that hold this much of the probability."""
-    vocabulary: Literal["closed", "open"] = "closed"
-    """`closed`: English text is decoded from a list of words plus the facts, so that false names, years and genres
-    cannot be written. `open`: any word; only the guard stands between the model and the reader."""
+    vocabulary: Literal["phrases", "words", "open"] = "phrases"
+    """What English text is decoded from. `phrases`: the model chooses, phrase by phrase, among what is true of the
+    item; for small models. `words`: word by word, from a list of words plus the facts; false names, years and genres
+    cannot be written, but other nonsense can. `open`: any word; only the guard stands between model and reader."""
     languages: tuple[str, ...] = ("en",)
     """Languages that the model writes well enough; texts in others are the templates'."""
     max_chars: int = Field(default=600, ge=40)

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cluster.messages import Item, WriteTask
+from generation.words import vocabulary
 
 PEOPLE_KEYS = ("people", "director", "directors", "actors", "cast", "author", "authors", "artist", "artists", "brand")
 YEAR_KEYS = ("year", "release_year", "published_year")
 MAX_VALUE_CHARS = 400
+_SMALL_CHARS = 3
 _ARTICLES = "The|A|An|Il|La|Le|Les|El|Los|Las|Das|Der|Die|L'"
 _TRAILING_ARTICLE = re.compile(rf"^(?P<rest>.+), (?P<article>{_ARTICLES})(?P<tail>\s*\(.*\))?$")
 _TITLE_YEAR = re.compile(r"\s*\((?P<year>1[89]\d\d|20\d\d)\)\s*$")
@@ -34,6 +36,18 @@ def spoken_title(title: str) -> str:
         return bare
     article = match["article"]
     return f"{article}{'' if article.endswith(chr(39)) else ' '}{match['rest']}{match['tail'] or ''}"
+
+
+def quoted(title: str) -> str:
+    """A spoken title as it stands in a sentence: in quotation marks where it would be taken for other words.
+
+    That is a title that begins in lower case, a single common word, a sentence, or one with marks inside.
+    """
+    words = re.findall(r"[^\W\d_]+", title)
+    small = sum(word.islower() and len(word) > _SMALL_CHARS for word in words)
+    common = len(words) <= 1 and (not words or words[0].lower() in vocabulary().words or len(words[0]) <= _SMALL_CHARS)
+    plain = title[:1].isupper() and not small and not common and not re.search(r"[.!?:;,]", title)
+    return title if plain or re.search(r"[\u3000-\u9fff]", title) else f"“{title}”"
 
 
 def facts_of(item: Item) -> dict[str, Any]:

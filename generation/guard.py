@@ -65,7 +65,7 @@ def ground_of(task: WriteTask, instructions: str, max_chars: int, categories: It
         tags = []  # which of the items a capitalised category belongs to could not be told
     names = {*own, *liked, *people, *tags, *description_names} - {""}
     words = {str(facts.get("title", "")): words_of_facts(facts) for facts in item_facts}
-    genre_words = {word for genre, _ in themes().values() for word in genre} | {name.lower() for name in categories}
+    genre_words = {word for theme in themes().values() for word in theme.genre} | {name.lower() for name in categories}
     return Ground(
         names=tuple(sorted(names, key=len, reverse=True)),
         own=tuple(own),
@@ -138,8 +138,8 @@ def _misjudges_person(clause: str, ground: Ground) -> bool:
     """Whether a taste is claimed that the person has not shown: any at all, or that for the item itself."""
     if not ground.liked and _TASTE.search(clause):
         return True
-    clause = _without_names(clause, sorted(ground.liked, key=len, reverse=True))
-    return any(re.search(_TOOK + re.escape(title) + r"(?!\w)", clause, re.IGNORECASE) for title in ground.own)
+    clause = _without_names(clause, sorted(ground.liked, key=len, reverse=True), "…")
+    return any(re.search(rf"(?i:{_TOOK})[“\"]?{re.escape(title)}(?!\w)", clause) for title in ground.own)
 
 
 def _loops(clause: str, before: str) -> bool:
@@ -165,11 +165,11 @@ def _copies(bare: str, secrets: str) -> bool:
     )
 
 
-def _without_names(clause: str, names: Iterable[str]) -> str:
-    """The clause with each allowed name replaced by a lower-case stand-in of no meaning."""
+def _without_names(clause: str, names: Iterable[str], stand_in: str = "it") -> str:
+    """The clause with each allowed name replaced by a stand-in of no meaning."""
     for name in names:
         if name in clause:
-            clause = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "it", clause)
+            clause = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", stand_in, clause)
     return clause
 
 

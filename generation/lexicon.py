@@ -1,7 +1,8 @@
 """Which words a text may be made of.
 
 A `Lexicon` describes a closed language: ordinary words, words that may open a sentence, and names that appear only
-letter by letter as given. It knows no tokens; an engine turns it into a trie over its own (`engines.constrain`).
+letter by letter as given; or `Phrases`, ways to end a begun sentence. Neither knows tokens; an engine turns them into
+tries over its own (`engines.constrain`, `engines.phrases`).
 """
 
 from __future__ import annotations
@@ -39,6 +40,23 @@ class Lexicon:
     vocabulary: Vocabulary
     words: frozenset[str] = frozenset()
     names: tuple[str, ...] = field(default=())
+
+
+Pattern = tuple[tuple[str, ...], ...]
+"""One way to go on: for each place the phrases that may stand there, in their spelling. A phrase that begins with a
+mark is joined to what comes before, any other stands after a space."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phrases:
+    """A closed language of whole phrases: what comes after the beginning follows one of the patterns to its end."""
+
+    patterns: tuple[Pattern, ...]
+
+
+def joined(phrase: str) -> str:
+    """A phrase as it follows a text: with the space before it, where it has one."""
+    return phrase if phrase[:1] in SENTENCE_END + PAUSE + ":" else f" {phrase}"
 
 
 def at_sentence_start(text: str) -> bool:

@@ -15,11 +15,15 @@ from importlib.resources import files
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from cluster.errors import InputError
 from cluster.messages import WriteTask
-from generation.facts import clean, facts_of, titles
+from generation import words
+from generation.draw import Draw, choice
+from generation.facts import clean, facts_of, quoted, titles
+from generation.lexicon import Phrases
+from generation.phrasing import PLACE, expand, in_common
 
 KINDS = ("pitch", "reason", "headline", "summary", "push", "email", "chat")
 ROOM_CHARS = 30
@@ -42,16 +46,30 @@ class Example(BaseModel):
 
 
 class SegmentFile(BaseModel):
-    """One sentence of a text: what it is about, and the ways to begin it, one of which the task chooses."""
+    """One sentence of a text: what it is about, and the ways to say it, one of which the task chooses.
+
+    `{title}`, `{last}`, `{all_titles}`, `{liked}`, `{all_liked}` are filled in; from the first of the places `{pick}`,
+    `{aside}`, `{short}`, `{list}` on (see `phrasing`) the sentence is the model's.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     item: int | None = None
     """Which item it is about, from 0; all of them when left out. Without such an item the sentence is left out."""
     with_liked: list[str] = []
-    """Beginnings that name what the person liked: `{liked}`, `{all_liked}`, `{title}`, `{all_titles}` are filled in."""
+    """Sentences that name what the person liked."""
+    alike: list[str] = []
+    """More of them for an item that has something in common with that."""
     plain: list[str]
-    """Beginnings for when nothing is known of the person, or the others are too long."""
+    """Sentences for when nothing is known of the person, or the others are too long."""
+
+    @field_validator("with_liked", "alike", "plain")
+    @classmethod
+    def _written(cls, sentences: list[str]) -> list[str]:
+        for sentence in sentences:
+            if PLACE.search(sentence) is None:
+                raise ValueError(f"{sentence!r} has no place for the model")
+        return sentences
 
 
 class PromptFile(BaseModel):
@@ -78,10 +96,11 @@ class PromptFile(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One sentence to write: how it begins, and the places of the items that it is about."""
+    """One sentence to write: how it begins, the places of the items that it is about, and how it may go on."""
 
     begun: str
     items: tuple[int, ...]
+    phrases: Phrases
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +133,9 @@ def load(kind: str) -> PromptFile:
 
 
 def version(kind: str) -> str:
-    """What a text says about its prompt: kind, number, and a digest that no forgotten number can hide."""
+    """What a text says about its prompt: kind, number, and a digest of the file and of all word lists."""
     file = load(kind)
-    digest = hashlib.sha256(file.model_dump_json().encode()).hexdigest()[:8]
+    digest = hashlib.sha256((file.model_dump_json() + words.digest()).encode()).hexdigest()[:8]
     return f"{kind}-{file.version}-{digest}"
 
 
@@ -155,33 +174,50 @@ def build(task: WriteTask, attempt: int = 0) -> Prompt:
     )
 
 
-def choice(task: WriteTask, salt: str, n: int) -> int:
-    """A number below n that depends on the task alone: kind, items, what the person liked, seed."""
-    key = "\0".join(
-        (salt, task.kind, str(task.seed), *(i.item_id for i in task.items), "", *(i.item_id for i in task.liked))
-    )
-    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest()) % n
-
-
 def _segments(file: PromptFile, task: WriteTask, attempt: int) -> Iterable[Segment]:
-    own, liked = titles(task.items[:MAX_ITEMS]), titles(task.liked)[:MAX_LIKED]
-    room = file.max_chars - ROOM_CHARS
+    own = [quoted(title) for title in titles(task.items[:MAX_ITEMS])]
+    known = [item for item in task.liked if titles((item,))][:MAX_LIKED]
+    liked = [quoted(title) for title in titles(known)]
+    told = choice(task, "liked", len(liked)) if liked else 0
     for number, segment in enumerate(file.segments):
         places = tuple(range(len(own))) if segment.item is None else (segment.item,)
         if not own or places[-1] >= len(own):
             continue
+        item = task.items[places[0]]
+        shared = in_common(item, known[told]) if liked else ""
         values = {
             "title": own[places[0]],
             "last": own[places[-1]],
             "all_titles": listed(own),
-            "liked": liked[choice(task, "liked", len(liked))] if liked else "",
+            "liked": liked[told] if liked else "",
             "all_liked": listed(liked[:2]),
         }
-        for beginnings in (segment.with_liked if liked else [], segment.plain):
-            filled = [text for beginning in beginnings if len(text := beginning.format(**values)) <= room]
-            if filled:
-                yield Segment(filled[(choice(task, f"segment {number}", len(filled)) + attempt) % len(filled)], places)
+        personal = [*segment.with_liked, *(segment.alike if shared else ())] if liked else []
+        for sentence in _turned(personal, task, number, attempt) + _turned(segment.plain, task, number, attempt):
+            if "{last}" in sentence and len(places) == 1:
+                continue
+            begun, rest = _split(sentence, values)
+            room = file.max_chars - len(begun) - 1
+            common = shared if "{liked}" in sentence else ""
+            if room >= ROOM_CHARS and (ways := expand(rest, item, common, Draw(task, number, attempt), room)):
+                yield Segment(begun, places, Phrases(ways))
                 break
+
+
+def _turned(sentences: list[str], task: WriteTask, number: int, attempt: int) -> list[str]:
+    """The sentences in a circle from the one that the task chooses; another attempt begins one further."""
+    first = (choice(task, f"segment {number}", max(len(sentences), 1)) + attempt) % max(len(sentences), 1)
+    return sentences[first:] + sentences[:first]
+
+
+def _split(sentence: str, values: Mapping[str, str]) -> tuple[str, str]:
+    """How a sentence begins, with the values filled in, and the rest of it from its first written place on."""
+    match = PLACE.search(sentence)
+    assert match is not None  # checked when the file was read
+    rest = sentence[match.start() :]
+    for name, value in values.items():
+        rest = rest.replace(f"{{{name}}}", value)
+    return sentence[: match.start()].format(**values).rstrip(), rest
 
 
 def listed(names: list[str]) -> str:

@@ -20,10 +20,12 @@ from cluster.messages import TextDone, TextPiece, WriteTask
 from generation import prompts, templates
 from generation.clauses import ClauseSplitter, is_sentence_end
 from generation.config import GenerationConfig
+from generation.draw import choice
 from generation.engines.base import Engine, EngineRequest
 from generation.facts import facts_of, facts_of_task, titles
 from generation.guard import Ground, check, ground_of
-from generation.prompts import Prompt
+from generation.lexicon import Lexicon, Phrases
+from generation.prompts import Prompt, Segment
 from generation.words import lexicon
 
 log = logging.getLogger("tailorbird.generation")
@@ -188,13 +190,11 @@ class TextWriter:
         temperature = self._config.temperature if task.temperature is None else task.temperature
         if attempt and temperature == 0:
             temperature = 0.5  # the same tokens would fail again
-        seed = prompts.choice(task, "seed", 1 << 31) if task.seed is None else task.seed
+        seed = choice(task, "seed", 1 << 31) if task.seed is None else task.seed
         segment = prompt.segments[place]
         if len(draft.body) == draft.segment_start:
             draft.target = f"{draft.body} {segment.begun}" if draft.body else segment.begun
         begun = draft.target if draft.target.startswith(draft.body) else draft.body
-        facts = [facts_of(task.items[item]) for item in segment.items]
-        closed = self._config.vocabulary == "closed" and self._engine.constrains and task.language == "en"
         return EngineRequest(
             request_id=f"{task.request_id}/{id(draft):x}/{place}/{attempt}",
             messages=prompt.messages,
@@ -204,9 +204,17 @@ class TextWriter:
             seed=seed + 7919 * attempt + place,
             begun=begun,
             shared_messages=prompt.shared_messages,
-            lexicon=lexicon(facts, titles(task.liked), segment.begun) if closed else None,
+            lexicon=self._lexicon(task, segment),
             deadline_s=left_s,
         )
+
+    def _lexicon(self, task: WriteTask, segment: Segment) -> Lexicon | Phrases | None:
+        if self._config.vocabulary == "open" or not self._engine.constrains or task.language != "en":
+            return None
+        if self._config.vocabulary == "phrases":
+            return segment.phrases
+        facts = [facts_of(task.items[item]) for item in segment.items]
+        return lexicon(facts, titles(task.liked), segment.begun)
 
     def _model_writes(self, task: WriteTask) -> bool:
         return task.language in self._config.languages and bool(prompts.titles(task.items))

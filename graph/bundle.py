@@ -23,6 +23,7 @@ from graph.factors import FoldInKernel
 from graph.index import build_index, save_index
 from graph.kernels import Kernel
 from graph.model import Bias, Gate, Model
+from graph.traits import Traits
 from graph.weights import EventWeights
 
 FORMAT = 2
@@ -79,6 +80,12 @@ def save_model(model: Model, folder: Path) -> None:
         put("content.hashed", model.content.by_hashed)
         if model.content.by_both is not None:
             put("content.both", model.content.by_both)
+    if model.traits is not None:
+        put("traits.twins", model.traits.twins)
+        for part in ("data", "indices", "indptr"):
+            put(f"traits.categories.{part}", getattr(model.traits.categories, part))
+    if model.reach is not None:
+        put("reach", model.reach)
     serving = model.config.serving
     if len(model.item_ids) > serving.exhaustive_items:
         save_index(build_index(joined_targets(model), serving.probe_share, model.config.seed), folder / "index.faiss")
@@ -91,6 +98,7 @@ def save_model(model: Model, folder: Path) -> None:
         "kernels": kernels,
         "biases": [{"name": bias.name, "kind": bias.kind} for bias in model.active_biases],
         "gates": {name: asdict(gate) for name, gate in model.gates.items()},
+        "categories": None if model.traits is None else list(model.traits.names),
         "meta": dict(model.meta),
     }
     (folder / "model.json").write_text(json.dumps(words, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -144,6 +152,11 @@ def _load(folder: Path) -> Model:
     if (folder / "arrays" / "content.anchors.npy").exists():
         both = (folder / "arrays" / "content.both.npy").exists()
         content = ContentMap(get("content.anchors"), get("content.hashed"), get("content.both") if both else None)
+    traits = None
+    if (names := words.get("categories")) is not None:
+        parts = tuple(get(f"traits.categories.{part}") for part in ("data", "indices", "indptr"))
+        shape = (len(item_ids), len(names))
+        traits = Traits(get("traits.twins"), sp.csr_matrix(parts, shape=shape, copy=False), tuple(names))
     return Model(
         item_ids=item_ids,
         kernels=tuple(kernels),
@@ -156,6 +169,8 @@ def _load(folder: Path) -> Model:
         config=config,
         content=content,
         meta=words["meta"],
+        traits=traits,
+        reach=get("reach") if (folder / "arrays" / "reach.npy").exists() else None,
     )
 
 

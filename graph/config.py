@@ -61,8 +61,9 @@ class EncoderConfig(Group):
     """Least share of a person's events that make the user vector in training; the others are what it must predict."""
     keep_high: float = Field(default=0.9, gt=0.0, lt=1.0)
     """Greatest share of a person's events that make the user vector in training."""
-    sampled_above: int = Field(default=2_000_000, ge=0)
-    """With more pairs of a person and an item than this, a step propagates over sampled neighbours only."""
+    sampled_above: int = Field(default=10_000_000, ge=0)
+    """With more than this to propagate over in an epoch, a step propagates over sampled neighbours only. An epoch
+    propagates over all pairs of a person and an item, and all items, once per `batch_users` people."""
     fanouts: tuple[int, int] = (4, 4)
     """People drawn per item, and items per person, where neighbours are sampled."""
     sampled_steps: int = Field(default=800, ge=1)
@@ -106,7 +107,8 @@ class FactorsConfig(Group):
     rounds: int = Field(default=8, ge=1)
     """Alternations."""
     exact_events: int = Field(default=2_000_000, ge=0)
-    """With more events than this the least squares are solved by `descents` steps of conjugate gradients."""
+    """With more events than this the least squares are solved by `descents` steps of conjugate gradients. A person or
+    an item, each of which is a system to solve, counts as `dim` / 3 events."""
     descents: int = Field(default=3, ge=1)
     """Steps of conjugate gradients per alternation."""
     rounds_approximate: int = Field(default=5, ge=1)
@@ -143,6 +145,9 @@ class ContentConfig(Group):
     """Regularisation of the regression from content to behaviour."""
     max_anchor_items: int = Field(default=4000, ge=2)
     """Items with most events that new items are expressed by."""
+    twins: float = Field(default=0.97, gt=0.0, le=1.0)
+    """Items whose texts have this cosine or a greater one are nearly the same, as are those of one title and year: one
+    list shows one of them. 1: titles alone decide."""
     encoder: str = "auto"
     """Sentence encoder: `auto` (the demo's MiniLM if installed, else none), `none`, or a local folder."""
 

@@ -94,7 +94,7 @@ def item_factors(
 ) -> np.ndarray:
     """(N, d) float32 item vectors; with `start` (N, d) to begin with, one round is enough.
 
-    With more than `exact_events` events the systems are solved by a few steps of conjugate gradients, all at once
+    Where that is much work (`is_exact`) the systems are solved by a few steps of conjugate gradients, all at once
     (Takacs, Pilaszy, Tikk, 2011): an exact solution costs d^3 a person.
     """
     rng = np.random.default_rng(seed)
@@ -102,7 +102,7 @@ def item_factors(
     if start is not None:
         items = start
     by_user, by_item = positive.tocsr(), positive.T.tocsr()
-    if positive.nnz <= config.exact_events:
+    if is_exact(positive, config):
         for _ in range(config.rounds):
             users = _solve(by_user, items, config)
             items = _solve(by_item, users, config)
@@ -112,6 +112,12 @@ def item_factors(
         users = _descend(by_user, items, users, config)
         items = _descend(by_item, users, items, config)
     return items
+
+
+def is_exact(positive: sp.csr_matrix, config: FactorsConfig) -> bool:
+    """Whether all systems are solved exactly: d^2 operations for an event, and d^3 / 3 for a person or an item."""
+    people, items = positive.shape
+    return bool(positive.nnz + (people + items) * config.dim // 3 <= config.exact_events)
 
 
 def _descend(

@@ -24,9 +24,11 @@ from graph.kernels import Kernel
 from graph.metrics import ndcg, per_query, top
 from graph.model import Bias, Carry, Gate, Model, context
 from graph.order import order_kernels
+from graph.reach import reach_of
 from graph.reporting import Report, silent
 from graph.splits import Split, learning_split, newest_split
 from graph.train import Trained, is_sampled, train_encoder
+from graph.traits import Traits
 from graph.warm import EncoderState, Warm
 from graph.weights import EventWeights
 
@@ -42,10 +44,14 @@ KERNELS = ("graph", "item_item", "factors", "next_1", "next_2", "near", "after",
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """What is known of the N items: hashed features (N, F), text vectors (N, T) or None, zero rows where missing."""
+    """What is known of the N items: hashed features (N, F), text vectors (N, T) or None, zero rows where missing.
+
+    `traits` are what the choice of a list reads.
+    """
 
     hashed: np.ndarray
     text: np.ndarray | None
+    traits: Traits | None = None
 
     @classmethod
     def of(
@@ -56,15 +62,16 @@ class Content:
         text_vectors: Mapping[str, np.ndarray] | None = None,
     ) -> Content:
         """Features of the items in the order of `item_ids`; items that the catalogue lacks get zero rows."""
-        hashed = hashed_features([items.get(item_id) for item_id in item_ids], config.content.hashed_dim)
+        known = [items.get(item_id) for item_id in item_ids]
+        hashed = hashed_features(known, config.content.hashed_dim)
         if not text_vectors:
-            return cls(hashed, None)
+            return cls(hashed, None, Traits.of(known))
         dim = len(next(iter(text_vectors.values())))
         text = np.zeros((len(item_ids), dim), dtype=np.float32)
         for row, item_id in enumerate(item_ids):
             if item_id in text_vectors:
                 text[row] = text_vectors[item_id]
-        return cls(hashed, text)
+        return cls(hashed, text, Traits.of(known, text, config.content.twins))
 
     @property
     def known(self) -> np.ndarray:
@@ -110,18 +117,19 @@ def fit(
     if len(split.users) > combine.max_queries:
         split = _sample(split, combine.max_queries, config.seed)
     start = warm.grown(data.item_ids, split.train.pairs).encoder if warm else None
-    held = make_sources(split.train, content, config, "tune", tell, validation=split, start=start)
+    large = is_sampled(data.pairs, config.encoder)
+    held = make_sources(split.train, content, config, "tune", tell, validation=split, start=start, sampled=large)
     tell("combine", 0.0, f"{len(split.users)} sessions")
     names = {kernel.name for kernel in held.kernels} | {bias.name for bias in held.biases}
     known = dict(warm.gates) if warm and set(warm.gates) == names else None
     gates, figures = weigh(held, split, config, known) if len(split.users) else (known or {}, {})
     epochs = max(held.trained.epochs, 1)
-    large = is_sampled(data.pairs, config.encoder)
     sources = make_sources(
         data, content, config, "train", tell,
         epochs=max(1, round(epochs * config.encoder.continued)) if large else epochs,
         start=held.trained.state if large or warm else None,
         factors=next(kernel.source for kernel in held.kernels if kernel.name == "factors") if large else None,
+        sampled=large,
     )  # fmt: skip
     tell("combine", 1.0, "")
     graph = sources.trained.kernel
@@ -131,7 +139,7 @@ def fit(
     gates = gates or {name: Gate() for name in (*KERNELS, "popular")}
     trained_for = max(warm.epochs, 1) if warm else epochs
     until_ms = int(data.time_ms.max()) if len(data) else 0
-    return Model(
+    model = Model(
         item_ids=data.item_ids,
         kernels=sources.kernels,
         biases=sources.biases,
@@ -147,7 +155,9 @@ def fit(
             "config_hash": config.config_hash, "events": len(data), "users": data.shape[0], "items": data.shape[1],
             "epochs": held.trained.epochs, "figures": figures, **(meta or {}),
         },
+        traits=content.traits,
     )  # fmt: skip
+    return replace(model, reach=reach_of(model, data.pairs, config.seed))
 
 
 def make_sources(
@@ -160,18 +170,20 @@ def make_sources(
     epochs: int | None = None,
     start: EncoderState | None = None,
     factors: np.ndarray | None = None,
+    sampled: bool | None = None,
 ) -> Sources:
     """All sources from these events; with `validation` the encoder stops by it, else after `epochs`.
 
-    `start` and `factors` (N, d) are what the encoder and the factorisation begin with.
+    `start` and `factors` (N, d) are what the encoder and the factorisation begin with; `sampled` as of `train_encoder`.
     """
     positive = data.pairs.positive
     ordered = len(data) > 0 and int(data.time_ms.min()) < int(data.time_ms.max())
     popularity = np.asarray(positive.sum(axis=0)).ravel()
     validate = _graph_validation(validation) if validation is not None and len(validation.users) else None
     trained = train_encoder(
-        data.pairs, config.encoder, config.seed, validate, epochs, lambda share, note: tell(stage, share, note), start
-    )
+        data.pairs, config.encoder, config.seed, validate, epochs, lambda share, note: tell(stage, share, note), start,
+        sampled,
+    )  # fmt: skip
     kernels = [
         trained.kernel,
         item_item_kernel(data.pairs, config.item_item, ordered),

@@ -13,6 +13,7 @@ from graph.config import GraphConfig
 from graph.content import ContentMap
 from graph.fresh import strongest_anchors
 from graph.kernels import Kernel, Sessions
+from graph.traits import Traits
 from graph.weights import EventWeights
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Model:
     `kernels` and `biases` are the sources, `gates` their weights by name; a source without a gate is not used.
     `vectors` (N, d) unit vectors tell how alike two items are (diversity); `jitter` (N,) breaks ties at random.
     `popularity` (N,) counts the people who met an item. `state` is what a later training may begin with.
+    `traits` and `reach` (2, N) are what choosing a list reads (`graph.traits`, `graph.reach`), where they are known.
     """
 
     item_ids: tuple[str, ...]
@@ -80,6 +82,8 @@ class Model:
     content: ContentMap | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     state: Warm | None = None
+    traits: Traits | None = None
+    reach: np.ndarray | None = None
 
     @property
     def active(self) -> tuple[Kernel, ...]:

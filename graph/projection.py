@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 _EDGE = 0.98
-"""Share of the points that the picture is scaled by; what lies further out is drawn at its edge."""
+"""Share of the points that the picture is scaled by; what lies further out is drawn closer to its edge, never on it."""
 
 
 def plane(vectors: np.ndarray) -> np.ndarray:
@@ -27,5 +27,5 @@ def plane(vectors: np.ndarray) -> np.ndarray:
     axes = axes * np.where(axes[np.abs(axes).argmax(axis=0), np.arange(2)] < 0, -1.0, 1.0)
     places: np.ndarray = centred @ axes
     edge = np.quantile(np.abs(places), _EDGE, axis=0)
-    scaled: np.ndarray = np.clip(places / np.where(edge > 0, edge, 1.0), -1.0, 1.0)
+    scaled: np.ndarray = np.tanh(1.2 * places / np.where(edge > 0, edge, 1.0))
     return scaled

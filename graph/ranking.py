@@ -8,20 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-from cluster.columns import NO_REASONS, ListColumns
 from cluster.errors import BundleError
-from cluster.messages import Item, RankedItem, RankedList, RankQuery, SessionView
+from cluster.messages import ActiveRule, Item, RankedItem, RankedList, RankQuery, SessionView
 from graph.bundle import load_model
+from graph.choosing import SLACK, Candidates, Chooser, Chosen
 from graph.content import hashed_features
 from graph.fresh import Fresh
 from graph.kernels import Sessions
+from graph.lists import Lister
 from graph.model import Model
 from graph.projection import plane
 from graph.reading import Reader, Reading
-from graph.reasons import TEXT, reasons_of
-from graph.rerank import diversify
+from graph.rerank import Taste
 from graph.retrieval import Retriever
-from graph.scoring import Batch, Scorer, label
+from graph.scoring import Batch, Scorer
+from graph.steering import NONE, Steering, contains
 
 JITTER = 1e-5
 """Random part of a score, per item, that decides between equals."""
@@ -48,12 +49,21 @@ class Ranker:
         self._retriever = retriever
         self._popularity = model.popularity
         self._log_popularity = np.log1p(model.popularity).astype(np.float32)
+        self._unmet = model.popularity <= 0
         self._tie = (model.jitter * JITTER).astype(np.float32)
         self._reader = self._read_by(self._number)
         self._barred = np.empty(0, dtype=np.int64)
         self._filters: dict[frozenset[str], np.ndarray] = {}
         self._timed = 1.0
+        self._traits = model.traits
+        self._steering = NONE
         self._origin = self
+        self._chooser = self._make_chooser(model.reach)
+
+    def _make_chooser(self, reach: np.ndarray | None) -> Chooser:
+        twins = None if self._traits is None else self._traits.groups()
+        pool = self.model.config.serving.diversity_pool
+        return Chooser(self._scorer.vectors, twins, self._popularity, reach, pool)
 
     @classmethod
     def load(cls, path: str | Path, version: str | None = None) -> Ranker:
@@ -97,7 +107,7 @@ class Ranker:
                     text[row] = text_vectors[item_id]
         ranker = copy(base)
         ranker._origin = base
-        ranker._filters, ranker._barred = {}, np.empty(0, dtype=np.int64)
+        ranker._filters, ranker._barred, ranker._steering = {}, np.empty(0, dtype=np.int64), NONE
         first = len(base.items)
         fresh = Fresh(first, content.anchors, content.express(hashed, text))
         ranker._scorer = Scorer(base._scorer.model, fresh)
@@ -107,8 +117,19 @@ class Ranker:
         nobody = np.zeros(len(new), dtype=np.float32)
         ranker._popularity = np.concatenate([base._popularity, nobody])
         ranker._log_popularity = np.concatenate([base._log_popularity, nobody])
+        ranker._unmet = ranker._popularity <= 0
         jitter = np.random.default_rng(first).random(len(new), dtype=np.float32)
         ranker._tie = np.concatenate([base._tie, jitter * np.float32(JITTER)])
+        if base._traits is not None:
+            ranker._traits = base._traits.extended(list(new.values()))
+        reach = base.model.reach
+        ranker._chooser = ranker._make_chooser(None if reach is None else np.pad(reach, ((0, 0), (0, len(new)))))
+        return ranker
+
+    def steered(self, rules: Sequence[ActiveRule]) -> Ranker:
+        """The same version with these rules in lists asked for with `steered`, in place of those of an earlier call."""
+        ranker = copy(self)
+        ranker._steering = Steering.of(rules, self._number)
         return ranker
 
     def without(self, item_ids: Iterable[str]) -> Ranker:
@@ -177,29 +198,81 @@ class Ranker:
 
     def _rank_batch(self, queries: Sequence[RankQuery]) -> list[RankedList]:
         reading = self._reader.read([query.view for query in queries], self._timed)
-        batch = self._scorer.read(reading.sessions)
-        sizes = [self._pool_size(query) for query in queries]
-        pools: list[tuple[np.ndarray, np.ndarray]]
+        sessions = reading.sessions
+        batch = self._scorer.read(sessions)
+        steering = [self._steering_of(query) for query in queries]
+        plain = [self._chooser.is_plain(query, own) for query, own in zip(queries, steering, strict=True)]
+        chosen: list[Chosen] = []
         if self._retriever is None:
             scores = self._scorer.all_scores(batch) + self._tie
+            for row, own in zip(scores, steering, strict=True):
+                own.move(row)
             self._leave_out(queries, reading, scores)
-            pools = best_of(scores, sizes)
+            more = SLACK if self._chooser.twins is not None else 0
+            pools = best_of(
+                scores, [query.n + more if is_plain else 0 for query, is_plain in zip(queries, plain, strict=True)]
+            )
+            for place, (query, pool) in enumerate(zip(queries, pools, strict=True)):
+                best = self._best(query, *pool) if plain[place] else None
+                if best is None:
+                    everything = Candidates(np.arange(len(self.items)), scores[place])
+                    best = self._choose(query, place, sessions, everything, steering[place])
+                chosen.append(best)
         else:
-            fresh = np.arange(len(self.model.item_ids), len(self.items))
-            out = self._out(queries, reading)
-            more = max(map(len, out), default=0) + len(self._barred)
-            found = self._retriever.pools(self._scorer, batch, queries, self._numbers, fresh, more)
-            pools = []
-            for gone, size, (candidates, values) in zip(out, sizes, found, strict=True):
-                values = values + self._tie[candidates]
-                for numbers in (gone, self._barred):
-                    if len(numbers) and len(candidates):
-                        places = np.minimum(np.searchsorted(candidates, numbers), len(candidates) - 1)
-                        values[places[candidates[places] == numbers]] = -np.inf
-                places, kept = best_of(values[None, :], [size])[0]
-                pools.append((candidates[places], kept))
-        chosen = [self._choose(query, *pool) for query, pool in zip(queries, pools, strict=True)]
-        return self._lists(queries, batch, chosen)
+            for place, (query, candidates) in enumerate(
+                zip(queries, self._retrieved(queries, reading, batch, steering), strict=True)
+            ):
+                chosen.append(self._choose(query, place, sessions, candidates, steering[place]))
+        lister = Lister(self._scorer, self.items, self._tie, self._unmet, self.version)
+        return lister.lists(queries, batch, chosen, steering)
+
+    def _retrieved(
+        self, queries: Sequence[RankQuery], reading: Reading, batch: Batch, steering: Sequence[Steering]
+    ) -> list[Candidates]:
+        """What may be shown, where there is too much to score all of it."""
+        assert self._retriever is not None
+        always = [np.arange(len(self.model.item_ids), len(self.items))]
+        always += [own.always(self._popularity) for own in dict.fromkeys(steering) if own]
+        out = self._out(queries, reading)
+        more = max(map(len, out), default=0) + len(self._barred)
+        found = self._retriever.pools(
+            self._scorer, batch, queries, self._numbers, np.unique(np.concatenate(always)), more
+        )
+        pools = []
+        for gone, own, (items, values) in zip(out, steering, found, strict=True):
+            values = values + self._tie[items]
+            for shift, inside in own.moves_of(items):
+                values[inside] += shift.by
+            for numbers in (gone, self._barred):
+                values[contains(np.sort(numbers), items)] = -np.inf
+            pools.append(Candidates(items, values))
+        return pools
+
+    def _steering_of(self, query: RankQuery) -> Steering:
+        own = self._steering if query.steered else NONE
+        return own.plus(Steering.of(query.rules, self._number)) if query.rules else own
+
+    def _best(self, query: RankQuery, items: np.ndarray, values: np.ndarray) -> Chosen | None:
+        """A plain list from the best items, None if it needs more of them."""
+        places = self._chooser.distinct(items, query.n)
+        if places is None:
+            return Chosen(items[: query.n], values[: query.n])
+        enough = len(places) == query.n or len(items) < query.n + SLACK
+        return Chosen(items[places], values[places]) if enough else None
+
+    def _choose(
+        self, query: RankQuery, row: int, sessions: Sessions, candidates: Candidates, steering: Steering
+    ) -> Chosen:
+        def taste(items: np.ndarray) -> Taste | None:
+            if self._traits is None:
+                return None
+            own = slice(sessions.offsets[row], sessions.offsets[row + 1])
+            liked = np.maximum(sessions.strength[own], 0.0)
+            wanted = np.asarray(liked @ self._traits.categories[sessions.item[own]]).ravel()
+            total = float(wanted.sum())
+            return Taste(wanted / total, self._traits.categories[items].toarray()) if total > 0 else None
+
+        return self._chooser.choose(query, candidates, steering, taste, 1.0 - float(sessions.timeless[row]))
 
     def _numbers(self, item_ids: frozenset[str]) -> np.ndarray:
         """Numbers of these items, sorted. Filters come again and again with the same set, so some are kept."""
@@ -228,78 +301,18 @@ class Ranker:
         """Take what must not be shown out of the scores (Q, N)."""
         if len(self._barred):
             scores[:, self._barred] = -np.inf
+        row, met = reading.met_by, reading.met
         if any(query.include_seen for query in queries):
-            left_out = ~np.array([query.include_seen for query in queries])[reading.met_by]
-            scores[reading.met_by[left_out], reading.met[left_out]] = -np.inf
-        else:
-            scores[reading.met_by, reading.met] = -np.inf
-        for row, query in zip(scores, queries, strict=True):
+            hidden = ~np.array([query.include_seen for query in queries])[row]
+            row, met = row[hidden], met[hidden]
+        scores[row, met] = -np.inf
+        for own, query in zip(scores, queries, strict=True):
             if query.excluded:
-                row[self._reader.numbers(query.excluded)] = -np.inf
+                own[self._reader.numbers(query.excluded)] = -np.inf
             if query.allowed is not None:
-                mask = np.ones(len(row), dtype=bool)
+                mask = np.ones(len(own), dtype=bool)
                 mask[self._numbers(query.allowed)] = False
-                row[mask] = -np.inf
-
-    def _pool_size(self, query: RankQuery) -> int:
-        return query.n if query.diversity <= 0 else max(self.model.config.serving.diversity_pool, 5 * query.n)
-
-    def _choose(self, query: RankQuery, items: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Item numbers of the list and their scores, best first, from a pool in order."""
-        if query.diversity > 0 and len(items) > 1:
-            vectors, known = self._scorer.vectors(items), self._log_popularity[items]
-            order = diversify(values, vectors, known, query.n, min(query.diversity, 1.0))
-            items, values = items[order], values[order]
-        return items[: query.n], values[: query.n]
-
-    def _lists(
-        self, queries: Sequence[RankQuery], batch: Batch, chosen: Sequence[tuple[np.ndarray, np.ndarray]]
-    ) -> list[RankedList]:
-        sessions, item_ids = batch.sessions, self.items
-        sizes = [len(items) for items, _ in chosen]
-        width = max(sizes, default=0)
-        if not width:
-            return [RankedList((), self.version) for _ in queries]
-        grid = np.zeros((len(queries), width), dtype=np.int64)
-        scores = np.zeros(grid.shape)
-        for row, (items, values) in enumerate(chosen):
-            grid[row, : len(items)] = items
-            scores[row, : len(items)] = values
-        shares: dict[str, np.ndarray] = {}
-        text_total = np.zeros(grid.shape)
-        for kernel, share in batch.shares(grid):
-            name = label(kernel.name)
-            shares[name] = shares[name] + share if name in shares else share
-            if kernel.kind == TEXT:
-                text_total += share
-        biases: dict[str, np.ndarray] = {}
-        for place, bias in enumerate(self._scorer.biases):
-            part = self._scorer.bias_values[place][grid] * batch.bias_gates[:, place, None]
-            biases[bias.kind] = biases[bias.kind] + part if bias.kind in biases else part
-        shares |= biases
-        names = [*shares, "fresh"] if shares else ["popular", "fresh"]
-        top = np.stack(list(shares.values())).argmax(axis=0) if shares else np.zeros(grid.shape, dtype=np.int64)
-        sources = np.where(grid < len(self.model.item_ids), top, len(names) - 1).tolist()
-        # Of people of whom nothing is known, the biases are all there is to the score.
-        bare = sum(biases.values(), start=np.zeros(grid.shape))
-        scores = np.where(sessions.lengths[:, None] > 0, scores - self._tie[grid], bare)
-        reasons = [NO_REASONS] * len(queries)
-        if any(query.explain for query in queries):
-            explained = [size if query.explain else 0 for query, size in zip(queries, sizes, strict=True)]
-            carried = batch.carried(grid)
-            count = self.model.config.serving.reasons
-            reasons = reasons_of(sessions, item_ids, explained, *carried, text_total, biases, scores, count)
-        return [
-            ListColumns(
-                [
-                    (item_ids[item], score, names[source])
-                    for item, score, source in zip(items.tolist(), of_row, told, strict=False)
-                ],
-                why,
-                self.version,
-            )
-            for (items, _), of_row, told, why in zip(chosen, scores.tolist(), sources, reasons, strict=True)
-        ]
+                own[mask] = -np.inf
 
 
 def best_of(scores: np.ndarray, sizes: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -1,31 +1,112 @@
-"""Diversity: choosing a list whose items differ, from a pool of good ones (maximal marginal relevance)."""
+"""Which of the good items make the list: different ones, ones that few lists show, and the person's mixture of tastes.
+
+`diversity`, from 0 to 1, gives a strength s, which does three things to the scores, logarithms of odds:
+
+- what hardly any list would show is raised, by what it lacks to stand in the list of those whom it suits best, up to
+  `RAISE` s: the shadow price of a coverage of the catalogue (`graph.reach`);
+- what is like an item that is in the list already loses `ALIKE` s times the likeness: maximal marginal relevance
+  (Carbonell and Goldstein, SIGIR 1998);
+- what brings the list's categories nearer to those of the session gains `TASTE` s (1 - diversity) times as much:
+  calibration (Steck, RecSys 2018). A list that is to be as mixed as can be follows nobody's taste.
+
+With or without it, of items that are nearly the same one is shown, and caps are kept.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from graph.steering import Room
 
-def diversify(scores: np.ndarray, vectors: np.ndarray, popularity: np.ndarray, n: int, diversity: float) -> np.ndarray:
-    """Places (n,) in the pool, best first.
+RAISE = 1.2
+ALIKE = 0.6
+TASTE = 0.7
+ENOUGH = 1.05
+"""Strength is d / (ENOUGH - d): much the same as d for a small one, and so great at 1 that relevance hardly counts."""
+SMOOTHING = 0.01
 
-    Each step takes the item with the greatest (1 - diversity) * score - diversity * likeness to what was taken, both on
-    the scale of the pool; part of the penalty is how well known the item is, since a list of what everybody sees is
-    no variety.
+
+@dataclass(frozen=True, eq=False)
+class Taste:
+    """`wanted` (G,) shares of the person's categories, adding up to 1; `categories` (M, G) of the pool's items."""
+
+    wanted: np.ndarray
+    categories: np.ndarray
+
+
+def strength(diversity: float) -> float:
+    """See the module."""
+    return diversity / (ENOUGH - diversity)
+
+
+def raised(lacks: np.ndarray, diversity: float) -> np.ndarray:
+    """(n,): what `diversity` adds to the scores of items that lack so much (n,)."""
+    return np.asarray(np.minimum(lacks, np.float32(RAISE * strength(diversity))))
+
+
+def diversify(
+    scores: np.ndarray,
+    vectors: np.ndarray,
+    n: int,
+    diversity: float,
+    taste: Taste | None = None,
+    twins: np.ndarray | None = None,
+    room: Room | None = None,
+) -> list[int]:
+    """Places of n items in the pool, best first, fewer where the pool or the caps allow no more.
 
     Args:
-        scores: (M,). vectors: unit vectors (M, d). popularity: logarithms (M,). diversity: 0 to 1.
+        scores: (M,). vectors: unit vectors (M, d) that tell how alike items are.
+        twins: (M,) equal numbers for items that are nearly the same, 0 for those that are like no other.
     """
-    span = max(float(scores.max() - scores.min()), 1e-9)
-    relevance = (scores - scores.min()) / span
-    known = popularity / max(float(popularity.max()), 1e-9)
-    gain = (1.0 - diversity) * relevance - 0.25 * diversity * known
     likeness = np.zeros(len(scores), dtype=np.float32)
-    free = np.ones(len(scores), dtype=bool)
-    chosen = []
-    for _ in range(min(n, len(scores))):
-        value = np.where(free, gain - 0.5 * diversity * likeness, -np.inf)
-        pick = int(value.argmax())
+    value = scores.astype(np.float64)
+    shown = None if taste is None else np.zeros(len(taste.wanted))
+    chosen: list[int] = []
+    force = strength(diversity)
+    while len(chosen) < n:
+        worth = value - ALIKE * force * likeness
+        if taste is not None and shown is not None:
+            worth += TASTE * force * (1.0 - diversity) * _fit(taste, shown, len(chosen))
+        if room is not None:
+            worth[room.closed()] = -np.inf
+        pick = int(worth.argmax())
+        if worth[pick] == -np.inf:
+            break
         chosen.append(pick)
-        free[pick] = False
+        value[pick] = -np.inf
+        if twins is not None and twins[pick]:
+            value[twins == twins[pick]] = -np.inf
         np.maximum(likeness, vectors @ vectors[pick], out=likeness)
-    return np.array(chosen, dtype=np.int64)
+        if room is not None:
+            room.take(pick)
+        if taste is not None and shown is not None:
+            shown += taste.categories[pick]
+    return chosen
+
+
+def in_order(n: int, count: int, twins: np.ndarray | None = None, room: Room | None = None) -> list[int]:
+    """The first n places of a pool of `count` in order, without twins of earlier ones and as far as the caps allow."""
+    chosen: list[int] = []
+    taken: set[int] = set()
+    groups = [0] * count if twins is None else twins.tolist()
+    for place in range(count):
+        if len(chosen) == n:
+            break
+        if groups[place] in taken or (room is not None and not room.fits(place)):
+            continue
+        chosen.append(place)
+        if groups[place]:
+            taken.add(groups[place])
+        if room is not None:
+            room.take(place)
+    return chosen
+
+
+def _fit(taste: Taste, shown: np.ndarray, count: int) -> np.ndarray:
+    """(M,): how near the list's categories are to the wanted ones with each item added; minus the divergence."""
+    mixed = (shown + taste.categories) / (count + 1)
+    mixed = (1.0 - SMOOTHING) * mixed + SMOOTHING * taste.wanted
+    return np.asarray(np.log(np.maximum(mixed, 1e-9)) @ taste.wanted)

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding
 
+from graph.batches import candidates_of, rows_of
 from graph.build import MET, MET_BY
 from graph.config import EncoderConfig
+from graph.crew import Crew
 from graph.dataset import Pairs
 from graph.encoder import POWER, GraphEncoder
-from graph.train import _candidates, _rows_of
 
 AVERAGE_EVERY = 10
 """Steps between two updates of the running mean of all parameters."""
@@ -38,24 +41,32 @@ class Neighbours:
     def propagated(self, model: GraphEncoder, items: Tensor) -> tuple[Tensor, Tensor]:
         """Source and target vectors (n, d) of these items, estimated."""
         dim = model.source.shape[1]
-        source, target = model.source[items] * model.hops[0, 0], model.target[items] * model.hops[0, 1]
-        for hop in range(1, self._layers + 1):
-            blocks = []
-            frontier = items
-            for _ in range(hop):
-                for relation, kind, fanout in (
-                    (self._by_users, "item", self._fanouts[0]),
-                    (self._by_items, "user", self._fanouts[1]),
-                ):
-                    block = self._block(relation, kind, frontier, fanout)
-                    blocks.append(block)
-                    frontier = block[1]
-            both = torch.cat([model.source[frontier], model.target[frontier]], dim=1)
+        chains = [self._chain(items, hop) for hop in range(1, self._layers + 1)]
+        ends = [blocks[-1][1] for blocks in chains]
+        # Each row of the parameters is read once, and only the gradients of these rows are made.
+        rows, place = torch.unique(torch.cat([items, *ends]), return_inverse=True)
+        near = torch.cat([embedding(rows, side, sparse=True) for side in (model.source, model.target)], dim=1)
+        places = place.split([len(items), *map(len, ends)])
+        found = embedding(places[0], near) * torch.cat([model.hops[0, :1].expand(dim), model.hops[0, 1:].expand(dim)])
+        for hop, (blocks, end) in enumerate(zip(chains, places[1:], strict=True), start=1):
+            both = embedding(end, near)
             for matrix, _ in reversed(blocks):
                 both = torch.sparse.mm(matrix, both)
-            source = source + model.hops[hop, 0] * both[:, :dim]
-            target = target + model.hops[hop, 1] * both[:, dim:]
-        return source, target
+            found = found + both * torch.cat([model.hops[hop, :1].expand(dim), model.hops[hop, 1:].expand(dim)])
+        return found[:, :dim], found[:, dim:]
+
+    def _chain(self, items: Tensor, hops: int) -> list[tuple[Tensor, Tensor]]:
+        """The blocks from these items outwards, two for each hop."""
+        blocks = []
+        frontier = items
+        for _ in range(hops):
+            for relation, kind, fanout in (
+                (self._by_users, "item", self._fanouts[0]),
+                (self._by_items, "user", self._fanouts[1]),
+            ):
+                blocks.append(self._block(relation, kind, frontier, fanout))
+                frontier = blocks[-1][1]
+        return blocks
 
     @staticmethod
     def _block(relation: Any, kind: str, seeds: Tensor, fanout: int) -> tuple[Tensor, Tensor]:
@@ -89,26 +100,36 @@ def train_sampled(
 ) -> GraphEncoder:
     """Run `steps` steps of `batch_users` users each, and give the running mean of the parameters.
 
+    Where this process is one of a crew (`graph.crew`), each member takes its share of the users.
+
     Args:
         between: called every `REPORT_EVERY` and `validate_steps` steps with the step, the mean and the loss; False ends
             the training.
     """
     import dgl
 
-    dgl.seed(int(torch.randint(2**31 - 1, (1,), generator=generator)))
+    crew = Crew.current()
+    seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
+    dgl.seed(seed + crew.rank)
+    # All members go through the people in one order, and each draws for itself.
+    own = generator if crew.size == 1 else torch.Generator().manual_seed(seed + crew.rank)
     neighbours = Neighbours(g.int(), config.fanouts, config.layers)
     optimiser = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
     active = np.flatnonzero(np.diff(pairs.positive.indptr) >= 2)
     mean = copy.deepcopy(model)
+    dense = [_DenseGradient(model.source), _DenseGradient(model.target)]
     order = np.empty(0, dtype=np.int64)
     total = count = 0.0
     for step in range(1, steps + 1):
         if len(order) < config.batch_users:
             order = np.concatenate([order, active[torch.randperm(len(active), generator=generator).numpy()]])
         users, order = np.sort(order[: config.batch_users]), order[config.batch_users :]
-        loss = _step(model, neighbours, pairs, users, config, generator)
+        loss = _step(model, neighbours, pairs, crew.share(users), config, own, len(users))
         optimiser.zero_grad()
         loss.backward()
+        for gradient in dense:
+            gradient.fill(crew)
+        crew.average(model.bias.grad, model.hops.grad)
         optimiser.step()
         total, count = total + float(loss.detach()), count + 1
         if step % AVERAGE_EVERY == 0 or step == steps:
@@ -117,10 +138,28 @@ def train_sampled(
                 for kept, new in zip(mean.parameters(), model.parameters(), strict=True):
                     kept.lerp_(new, 1.0 - decay)
         if step % REPORT_EVERY == 0 or step % config.validate_steps == 0 or step == steps:
-            if not between(step, mean, total / count):
+            if not crew.agreed(partial(between, step, mean, total / count)):
                 break
             total = count = 0.0
     return mean
+
+
+class _DenseGradient:
+    """A parameter's gradient in one place that is used again: a new one for each step would be slower than the step."""
+
+    def __init__(self, parameter: Tensor) -> None:
+        self._parameter = parameter
+        self._whole = torch.zeros_like(parameter)
+        self._rows = torch.empty(0, dtype=torch.int64)
+
+    def fill(self, crew: Crew) -> None:
+        """Put the rows that the last step made, each once, in place of those of the step before."""
+        made = self._parameter.grad
+        assert made is not None
+        self._whole.index_fill_(0, self._rows, 0.0)
+        self._rows, values = crew.rows(made._indices()[0], made._values())
+        self._whole.index_copy_(0, self._rows, values)
+        self._parameter.grad = self._whole
 
 
 def _step(
@@ -130,16 +169,17 @@ def _step(
     users: np.ndarray,
     config: EncoderConfig,
     generator: torch.Generator,
+    batch: int,
 ) -> Tensor:
-    """The loss of a batch, as in `graph.train`, with nothing in it that grows with the graph but the candidates."""
-    rows = _rows_of(pairs, users)
+    """The loss of a share of a batch of `batch` users, as in `graph.train`, without what grows with the graph."""
+    rows = rows_of(pairs, users)
     user = torch.from_numpy(np.repeat(np.arange(len(users)), np.diff(pairs.offsets)[users]))
     item = torch.from_numpy(pairs.item[rows].astype(np.int64))
     strength = torch.from_numpy(pairs.strength[rows])
     share = config.keep_low + (config.keep_high - config.keep_low) * torch.rand(len(users), generator=generator)
     hidden = torch.rand(len(rows), generator=generator) >= share[user]
     wanted = hidden & (strength > 0)
-    candidates, correction = _candidates(item[wanted], pairs, config, generator)
+    candidates, correction = candidates_of(item[wanted], pairs, config, generator)
     needed, place = torch.unique(torch.cat([item[~hidden], candidates]), return_inverse=True)
     source, target = neighbours.propagated(model, needed)
 
@@ -161,4 +201,4 @@ def _step(
     loss = -(picked / count[user[wanted]].sqrt()).sum() / len(users)
     share_of_items = pairs.shape[1] / len(needed)
     penalty = config.weight_decay * (source.square().sum() + target.square().sum()) * share_of_items
-    return loss + penalty * (len(users) / pairs.shape[0])
+    return loss + penalty * (batch / pairs.shape[0])

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graph.batches import candidates_of, rows_of
 from graph.build import MET_BY, build_graph
 from graph.config import EncoderConfig
 from graph.dataset import Pairs
@@ -46,10 +47,12 @@ def train_encoder(
     epochs: int | None = None,
     report: Report | None = None,
     start: EncoderState | None = None,
+    sampled: bool | None = None,
 ) -> Trained:
-    """Train on the pairs; on more than `sampled_above` of them by sampled neighbours (`graph.sampled`).
+    """Train on the pairs; where that is much work (`is_sampled`) by sampled neighbours (`graph.sampled`).
 
     Args:
+        sampled: says which of the two, where it was decided on other pairs.
         validate: figure of merit of a kernel and biases on held-out events. With it training stops when the figure no
             longer rises, and the best state is returned.
         epochs: how many to run without validation, or at most.
@@ -66,7 +69,7 @@ def train_encoder(
     model = GraphEncoder(pairs.shape[1], config.dim, config.layers, prior, generator)
     if start is not None:
         _load(model, start)
-    if is_sampled(pairs, config):
+    if is_sampled(pairs, config) if sampled is None else sampled:
         return _train_sampled(model, g, pairs, config, generator, validate, epochs, report, start is not None)
     optimiser = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     active = np.flatnonzero(np.diff(positive.indptr) >= 2)
@@ -94,8 +97,9 @@ def train_encoder(
 
 
 def is_sampled(pairs: Pairs, config: EncoderConfig) -> bool:
-    """Whether a graph is too large to be propagated whole in every step."""
-    return len(pairs.user) > config.sampled_above
+    """Whether a graph is too large to be propagated whole in every step: see `sampled_above`."""
+    batches = -(-pairs.shape[0] // config.batch_users)
+    return batches * (len(pairs.user) + pairs.shape[1]) > config.sampled_above
 
 
 def _train_sampled(
@@ -180,7 +184,7 @@ def _step(
     share = config.keep_low + (config.keep_high - config.keep_low) * torch.rand(pairs.shape[0], generator=generator)
     draw = torch.rand(len(pairs.user), generator=generator)
     kept = (draw < share[torch.from_numpy(pairs.user.astype(np.int64))]).float()
-    rows = torch.from_numpy(_rows_of(pairs, users))
+    rows = torch.from_numpy(rows_of(pairs, users))
     batch = g if len(users) == pairs.shape[0] else g.edge_subgraph({MET_BY: rows}, relabel_nodes=False)
     kept_rows = kept if batch is g else kept[rows]
     vectors = user_vectors(batch, source, kept_rows)[torch.from_numpy(users)]
@@ -195,7 +199,7 @@ def _step(
     )
     strength, hidden = torch.from_numpy(pairs.strength)[rows], kept[rows] == 0
     wanted = hidden & (strength > 0)
-    candidates, correction = _candidates(item[wanted], pairs, config, generator)
+    candidates, correction = candidates_of(item[wanted], pairs, config, generator)
     column = torch.full((pairs.shape[1],), -1, dtype=torch.int64)
     column[candidates] = torch.arange(len(candidates))
 
@@ -208,29 +212,6 @@ def _step(
     loss = -(picked / count[user[wanted]].sqrt()).sum() / len(users)
     penalty = config.weight_decay * (source.square().sum() + target.square().sum())
     return loss + penalty * (len(users) / pairs.shape[0])
-
-
-def _candidates(
-    wanted: Tensor, pairs: Pairs, config: EncoderConfig, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Items of the softmax, sorted, and the logarithm of the probability that each was drawn."""
-    items = pairs.shape[1]
-    if items <= config.max_logits:
-        return torch.arange(items), torch.zeros(items)
-    half = config.max_logits // 2
-    positives = wanted[torch.randperm(len(wanted), generator=generator)]
-    sampled = torch.randint(items, (half,), generator=generator)
-    candidates = torch.unique(torch.cat([positives, sampled]))
-    share = torch.bincount(wanted, minlength=items).float() / max(len(wanted), 1)
-    missed = (1 - share[candidates]).pow(len(wanted)) * (1 - 1 / items) ** half
-    return candidates, torch.log((1 - missed).clamp(min=1e-9))
-
-
-def _rows_of(pairs: Pairs, users: np.ndarray) -> np.ndarray:
-    """The rows of the pairs that these users have."""
-    starts, lengths = pairs.offsets[users], pairs.offsets[users + 1] - pairs.offsets[users]
-    shift = np.repeat(starts - np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths)
-    return np.asarray(shift + np.arange(int(lengths.sum())), dtype=np.int64)
 
 
 def _kernel(model: GraphEncoder, g: Any) -> Kernel:

@@ -11,10 +11,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cluster.api_keys import KeyHasher, new_key
+from cluster.api_keys import KeyHasher, key_record, new_key
 from cluster.cli.options import ConfigOption
 from cluster.config import Settings, load_settings
-from cluster.fields import format_time, optional_format, optional_time
+from cluster.fields import optional_time
 from cluster.keys import copy_secrets
 from cluster.store import AuditEntry, Store, StoredKey, connect_store
 
@@ -55,16 +55,15 @@ def list_keys(tenant: TenantOption = None, as_json: JsonOption = False, config: 
     """Show the keys of all tenants, or of one; the keys themselves are not stored."""
     with Store.open(load_settings(config), readonly=True) as store:
         keys = store.api_keys.all(tenant)
-    now_ms = time.time_ns() // 1_000_000
+    records = [key_record(key) for key in keys]
     if as_json:
-        print(json.dumps([_record(key, now_ms) for key in keys], indent=2, ensure_ascii=False))
+        print(json.dumps(records, indent=2, ensure_ascii=False))
         return
     table = Table("id", "tenant", "name", "scopes", "limits", "state", "created")
-    for key in keys:
-        scopes, limits = " ".join(key.scopes), " ".join(key.limits)
-        table.add_row(
-            key.key_id, key.tenant, key.name, scopes, limits, _state(key, now_ms), format_time(key.created_ms)
-        )
+    for record in records:
+        scopes, limits = " ".join(record["scopes"]), " ".join(record["limits"])
+        shown = (record[name] for name in ("key_id", "tenant", "name"))
+        table.add_row(*shown, scopes, limits, _state(record), record["created_at"])
     Console().print(table)
 
 
@@ -106,30 +105,16 @@ def _entry(action: str, key: StoredKey, detail: dict[str, Any]) -> AuditEntry:
 
 def _print_key(key: str, stored: StoredKey, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(_record(stored, stored.created_ms) | {"key": key}, indent=2, ensure_ascii=False))
+        print(json.dumps(key_record(stored) | {"key": key}, indent=2, ensure_ascii=False))
         return
     typer.echo(key)
     told = f"id {stored.key_id}, tenant {stored.tenant}, scopes {' '.join(stored.scopes)}"
     typer.echo(f"{told}. Keep it: it cannot be shown again.", err=True)
 
 
-def _record(key: StoredKey, now_ms: int) -> dict[str, Any]:
-    return {
-        "key_id": key.key_id,
-        "tenant": key.tenant,
-        "name": key.name,
-        "scopes": list(key.scopes),
-        "limits": list(key.limits),
-        "state": _state(key, now_ms),
-        "created_at": format_time(key.created_ms),
-        "expires_at": optional_format(key.expires_ms),
-        "replaces": key.replaces,
-    }
-
-
-def _state(key: StoredKey, now_ms: int) -> str:
-    if key.revoked_ms is not None:
+def _state(record: dict[str, Any]) -> str:
+    if record["revoked_at"] is not None:
         return "revoked"
-    if key.expires_ms is None:
-        return "valid"
-    return f"until {format_time(key.expires_ms)}" if key.is_valid(now_ms) else "over"
+    if not record["is_valid"]:
+        return "over"
+    return "valid" if record["expires_at"] is None else f"until {record['expires_at']}"

@@ -78,7 +78,8 @@ class SessionPool:
             ConfigError: the database is SQLite, which has exactly one writer.
         """
         if count < 1 or (self._settings.uses_sqlite and count != 1):
-            raise ConfigError(f"{count} session shards are not possible with {self._settings.resolved_database_url!r}")
+            kind = "SQLite" if self._settings.uses_sqlite else "PostgreSQL"
+            raise ConfigError(f"{count} session shards are not possible with {kind}")
         self._wanted = count
         async with self._resizing:
             while self._lanes and self._wanted == count != len(self._lanes):

@@ -11,8 +11,10 @@ that lives until the commit is visible, so numbers become visible in their order
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +30,8 @@ from cluster.config import Settings
 from cluster.errors import ConfigError, FullError, UnavailableError
 from cluster.store.lock import WriterLock
 
+log = logging.getLogger("tailorbird.store")
+
 Gateway = Callable[[str, str, tuple[Any, ...]], Any]
 """Carries a write (part, method, arguments) to the process that may do it, and brings the result back."""
 
@@ -36,6 +40,9 @@ EVENT_ORDER_LOCK = 0x7461696C6F726269
 MIGRATION_LOCK = 0x7461696C6F72626A
 DISK_FULL = "53100"
 """What PostgreSQL calls it."""
+AWAY = "the database does not answer"
+"""What clients are told; what the driver says, which names hosts, users and files, goes to the log."""
+TELL_AGAIN_S = 10.0
 
 
 class Database:
@@ -153,6 +160,7 @@ def _sqlite_engine(path: Path, settings: Settings, *, readonly: bool) -> Engine:
     size = settings.store.pool_size if readonly else 1
     engine = create_engine(
         "sqlite://",
+        hide_parameters=True,  # errors are logged, and parameters are people's data
         creator=connect,
         poolclass=QueuePool,
         pool_size=size,
@@ -173,6 +181,7 @@ def _postgres_engine(settings: Settings) -> Engine:
         raise ConfigError(f"database_url is of kind {url.drivername!r}: only sqlite and postgresql are known")
     return create_engine(
         url,
+        hide_parameters=True,
         pool_size=settings.store.pool_size,
         max_overflow=0,
         pool_timeout=settings.store.busy_timeout_s,
@@ -187,19 +196,29 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError) as error:
-        _raise_if_full(error.orig)
-        raise UnavailableError(f"the database does not answer: {error.orig}") from error
+        raise _away(error.orig) from error
     except TimeoutError as error:
         raise UnavailableError("all connections to the database are in use") from error
     except DBAPIError as error:
         if error.connection_invalidated:
-            raise UnavailableError(f"the database does not answer: {error.orig}") from error
+            raise _away(error.orig) from error
         raise
     except sqlite3.OperationalError as error:  # from the driver itself, on the append path
-        _raise_if_full(error)
-        raise UnavailableError(f"the database does not answer: {error}") from error
+        raise _away(error) from error
 
 
-def _raise_if_full(error: BaseException | None) -> None:
+_told: dict[str, float] = {}
+"""What the driver said lately, and when it was logged."""
+
+
+def _away(error: BaseException | None) -> UnavailableError:
+    """The error for whoever asked; the driver's own words are logged, the same ones every `TELL_AGAIN_S`."""
+    said = " ".join(str(error).split())[:500]
+    now_s = time.monotonic()
+    if now_s - _told.get(said, -TELL_AGAIN_S) >= TELL_AGAIN_S:
+        _told.clear()
+        _told[said] = now_s
+        log.warning("%s: %s", AWAY, said)
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or getattr(error, "sqlstate", None) == DISK_FULL:
-        raise FullError(f"the database's disk is full: {error}") from error
+        return FullError("the database's disk is full")
+    return UnavailableError(AWAY)

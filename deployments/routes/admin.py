@@ -13,9 +13,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from cluster.api_keys import BOOTSTRAP, Principal, new_key
+from cluster.api_keys import BOOTSTRAP, Principal, key_record, new_key
 from cluster.errors import ForbiddenError, InputError
-from cluster.fields import format_time, opaque_id, optional_format, optional_time
+from cluster.fields import format_time, opaque_id, optional_time
 from cluster.store import AuditEntry, StoredKey
 from deployments.access_schemas import AuditPage, KeyCreated, KeyList, KeyRequest, RotateRequest
 from deployments.problems import request_id_of
@@ -94,23 +94,6 @@ def audit_entry(request: Request, action: str, about: StoredKey, detail: dict[st
     """The audit log's entry for what is done to a key."""
     principal: Principal = request.scope["principal"]
     return AuditEntry(principal.subject, action, about.key_id, detail, request_id_of(request), about.tenant)
-
-
-def key_record(key: StoredKey) -> dict[str, Any]:
-    """A key as clients see it: never the key, nor its digest."""
-    now_ms = time.time_ns() // 1_000_000
-    return {
-        "key_id": key.key_id,
-        "tenant": key.tenant,
-        "name": key.name,
-        "scopes": list(key.scopes),
-        "limits": list(key.limits),
-        "is_valid": key.is_valid(now_ms),
-        "created_at": format_time(key.created_ms),
-        "expires_at": optional_format(key.expires_ms),
-        "revoked_at": optional_format(key.revoked_ms),
-        "replaces": key.replaces,
-    }
 
 
 def _tenant(request: Request, asked: str | None) -> str | None:

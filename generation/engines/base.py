@@ -13,7 +13,7 @@ from typing import Protocol
 
 from cluster.errors import EngineError
 from cluster.messages import EngineInfo
-from generation.lexicon import Lexicon
+from generation.lexicon import Lexicon, Phrases
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class EngineRequest:
 
     `messages` are (role, content) pairs in the order of the dialogue; their first `shared_messages` repeat among
     requests, so that an engine may keep what it computed for them. `begun` is the start of the answer: the engine
-    writes on from its last character, and does not repeat it. `lexicon`, when given, holds the only words that may be
-    written; an engine that cannot constrain its decoding ignores it (see `Engine.constrains`). `deadline_s` counts
-    from the submission, waiting included.
+    writes on from its last character, and does not repeat it. `lexicon`, when given, holds the only words or phrases
+    that may be written; an engine that cannot constrain its decoding ignores it (see `Engine.constrains`). `deadline_s`
+    counts from the submission, waiting included.
     """
 
     request_id: str
@@ -36,7 +36,7 @@ class EngineRequest:
     stop: tuple[str, ...] = ()
     begun: str = ""
     shared_messages: int = 0
-    lexicon: Lexicon | None = None
+    lexicon: Lexicon | Phrases | None = None
     deadline_s: float = 20.0
 
 
@@ -64,6 +64,8 @@ class EngineCounts:
     prompt_tokens: int = 0
     prefix_tokens: int = 0
     completion_tokens: int = 0
+    forced_tokens: int = 0
+    """Of the completion, those that a lexicon left no choice about: no step of their own was computed for them."""
     steps: int = 0
     running: int = 0
     waiting: int = 0

@@ -12,15 +12,17 @@ import numpy as np
 from cluster.messages import EngineInfo
 from generation.config import GenerationConfig
 from generation.demo import DEMO, DEMO_NAME, prepare_model
+from generation.engines.decode import Part
 from generation.engines.loop import Loaded, LoopEngine, end_tokens_of
 
 if TYPE_CHECKING:
-    import torch
-
     from generation.engines.slots import SlotCache
     from generation.engines.threads import ThreadGovernor
 
 log = logging.getLogger("tailorbird.generation")
+
+FEW = 8
+"""Parts of at most so many tokens count as equally long."""
 
 
 class BitsAndBytesEngine(LoopEngine):
@@ -36,7 +38,7 @@ class BitsAndBytesEngine(LoopEngine):
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         import torch
 
-        from generation.engines.loading import load, warm_up
+        from generation.engines.loading import load
         from generation.engines.slots import SlotCache
         from generation.engines.threads import ThreadGovernor
 
@@ -44,7 +46,6 @@ class BitsAndBytesEngine(LoopEngine):
         source = prepare_model(self._name, self._models_dir, log.info)
         model, tokenizer = load(str(source), config)
         cache = SlotCache(model.config, config.max_batch, config.kv_bytes, model.dtype, model.device)
-        warm_up(model, cache)
         most = config.threads or len(os.sched_getaffinity(0)) if model.device.type == "cpu" else 1
         info = EngineInfo(
             engine="bitsandbytes",
@@ -55,6 +56,7 @@ class BitsAndBytesEngine(LoopEngine):
             context_tokens=cache.tokens,
         )
         backend = TorchBackend(model, cache, ThreadGovernor(most, torch.set_num_threads))
+        backend.step([Part(0, 0, [0])])  # bitsandbytes packs the weights for the CPU at their first use
         return Loaded(backend, tokenizer, end_tokens_of(tokenizer, model.generation_config, model.config), info)
 
 
@@ -69,29 +71,29 @@ class TorchBackend:
         self._cache = cache
         self._governor = governor
 
-    def read(self, row: int, start: int, tokens: list[int]) -> np.ndarray:
-        """See the protocol."""
+    def step(self, parts: list[Part]) -> np.ndarray:
+        """See the protocol. Parts of about the same length are computed together, padded to the longest of them."""
+        groups: dict[int, list[int]] = {}
+        for place, part in enumerate(parts):
+            size = len(part.tokens)
+            groups.setdefault(0 if size <= FEW else (size - 1).bit_length(), []).append(place)
+        results: list[np.ndarray] = [np.empty(0)] * len(parts)
+        for places in groups.values():
+            places.sort(key=lambda place: parts[place].row)
+            for place, logits in zip(places, self._forward([parts[place] for place in places]), strict=True):
+                results[place] = logits
+        return np.stack(results)
+
+    def _forward(self, parts: list[Part]) -> np.ndarray:
         import torch
 
-        device, upto = self.model.device, start + len(tokens)
-        mask = self._cache.read_rows(row, start, len(tokens))
-        positions = torch.arange(start, upto, device=device)[None]
-        return self._forward(torch.tensor([tokens], device=device), positions, mask)[0]
-
-    def decode(self, tokens: list[int], lengths: list[int]) -> np.ndarray:
-        """See the protocol."""
-        import torch
-
-        positions, mask = self._cache.step_rows(lengths)
-        with self._governor.step(len(tokens)):
-            return self._forward(torch.tensor(tokens, device=self.model.device)[:, None], positions, mask)
-
-    def _forward(self, tokens: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor) -> np.ndarray:
-        import torch
-
-        with torch.inference_mode():
+        lengths = [len(part.tokens) for part in parts]
+        most = max(lengths)
+        with torch.inference_mode(), self._governor.step(sum(lengths)):
+            positions, mask = self._cache.point([part.row for part in parts], [part.start for part in parts], lengths)
+            tokens = [[0] * (most - len(part.tokens)) + part.tokens for part in parts]
             out = self.model(
-                input_ids=tokens,
+                input_ids=torch.tensor(tokens, device=self.model.device),
                 position_ids=positions,
                 attention_mask=mask,
                 past_key_values=self._cache,

@@ -12,7 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
-from generation.lexicon import ARTICLES, PAUSE, SENTENCE_END, Lexicon, Vocabulary, at_sentence_start, words_of
+from generation.engines.phrases import PhraseTokens, PhraseWalk
+from generation.lexicon import ARTICLES, PAUSE, SENTENCE_END, Lexicon, Phrases, Vocabulary, at_sentence_start, words_of
 
 CONTENT_CHARS = 3
 """A word from this length on is written once per text, unless it is weak: small models love to repeat themselves."""
@@ -94,6 +95,7 @@ class Constrainer:
         self.pauses = frozenset(self._last(mark) for mark in PAUSE)
         self.stops = frozenset(self._last(mark) for mark in SENTENCE_END)
         self._shared = lru_cache(maxsize=8)(self._make_shared)
+        self._phrases = PhraseTokens(tokenizer, end_tokens)
 
     def _last(self, mark: str) -> int:
         return self._tokenizer.encode("so" + mark, add_special_tokens=False)[-1]
@@ -101,8 +103,14 @@ class Constrainer:
     def _make_shared(self, vocabulary: Vocabulary) -> Trie:
         return Trie(self._tokenizer, vocabulary.starters, vocabulary.words, vocabulary)
 
+    def follow(self, lexicon: Lexicon | Phrases, begun: str) -> Walk | PhraseWalk:
+        """Follow a text that begins with `begun`, by words or by phrases."""
+        if isinstance(lexicon, Phrases):
+            return self._phrases.walk(lexicon, begun)
+        return self.walk(lexicon, begun)
+
     def walk(self, lexicon: Lexicon, begun: str) -> Walk:
-        """Follow a text that begins with `begun`."""
+        """Follow a text of single words that begins with `begun`."""
         words = Trie(self._tokenizer, (), lexicon.words, lexicon.vocabulary)
         names = Trie(self._tokenizer, lexicon.names, lexicon.names, names=True)
         walk = Walk(self, (self._shared(lexicon.vocabulary), words, names), begun)

@@ -1,7 +1,8 @@
 """Continuous batching: texts join and leave between steps of one decode loop.
 
-`Batch` is synchronous and owned by one thread. Each `step` reads at most one chunk's worth of tokens of new prompts,
-then decodes one token of every running text. A text costs no more steps than its own tokens, whoever is beside it.
+`Batch` is synchronous and owned by one thread. Each `step` is one call of the model for everybody: the next token of
+every text that writes, and so many tokens of prompts as a chunk allows. A token that a lexicon leaves no choice about
+is taken without asking the model; its keys are computed along with those of the next one.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -23,6 +24,14 @@ Emit = Callable[[Chunk | Exception], None]
 """Takes the pieces of a stream; called by the decode thread. An exception, or a chunk with a reason, is the last."""
 
 
+class Part(NamedTuple):
+    """New tokens of one row, the first of them at position `start`; at least one."""
+
+    row: int
+    start: int
+    tokens: list[int]
+
+
 class Backend(Protocol):
     """A model, and the keys and values of the texts in work, in rows. Used by the decode thread alone."""
 
@@ -30,12 +39,8 @@ class Backend(Protocol):
     """How many each row has room for."""
     per_token_bytes: int
 
-    def read(self, row: int, start: int, tokens: list[int]) -> np.ndarray:
-        """Compute a row's next tokens, from position `start`; the logits (vocabulary,) after the last of them."""
-        ...
-
-    def decode(self, tokens: list[int], lengths: list[int]) -> np.ndarray:
-        """One more token in each of the first rows, row i at position `lengths[i]`; logits (rows, vocabulary)."""
+    def step(self, parts: list[Part]) -> np.ndarray:
+        """Compute new tokens of different rows; logits (parts, vocabulary), float32, after the last of each part."""
         ...
 
     def move(self, source: int, target: int, length: int) -> None:
@@ -51,7 +56,7 @@ class Backend(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Sequence:
-    """One text in work. `length` counts the tokens whose keys are in the cache."""
+    """One text in work. `length` counts the tokens whose keys are in the cache, of `prompt` and `written` together."""
 
     prompt: list[int]
     shared: int
@@ -64,9 +69,21 @@ class Sequence:
     length: int = 0
     written: list[int] = field(default_factory=list)
 
+    @property
+    def reads(self) -> bool:
+        """Whether some of the prompt is to be read."""
+        return self.length < len(self.prompt)
+
+    def next_tokens(self, most: int) -> list[int]:
+        """What the model has not seen yet. Of a prompt at most so many, and none beyond what others share."""
+        if not self.reads:
+            return self.written[self.length - len(self.prompt) :]
+        end = self.shared if self.length < self.shared else len(self.prompt)
+        return self.prompt[self.length : min(end, self.length + most)]
+
 
 class Batch:
-    """The texts in work on one model."""
+    """The texts in work on one model. `running` are those that have a row, which is their place in the list."""
 
     def __init__(
         self,
@@ -83,48 +100,50 @@ class Batch:
         self._counts = counts
         self._max_batch = max_batch
         self._chunk_tokens = chunk_tokens
-        self._prefix_bytes = prefix_bytes
-        self._prefixes: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+        self._prefixes = Prefixes(backend, prefix_bytes)
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
-        self.reading: Sequence | None = None
+        self._reading: deque[Sequence] = deque()
 
     @property
     def idle(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self.waiting or self.running or self.reading)
+        return not (self.waiting or self.running)
 
     def step(self) -> None:
         """Do one piece of work for everybody."""
         self._drop_ended()
-        self._admit()
+        while self.waiting and len(self.running) < self._max_batch:
+            sequence = self.waiting.popleft()
+            self.running.append(sequence)
+            self._reading.append(sequence)
+            self._counts.prompt_tokens += len(sequence.prompt)
         self._count()
-        budget = self._chunk_tokens
-        while self.reading is not None and budget > 0:
-            budget -= self._read(self.reading, budget)
-            self._admit()
-        if self.running:
-            self._decode()
+        planned = self._plan()
+        if planned:
+            logits = self._backend.step([part for _, part in planned])
+            for (sequence, part), values in zip(planned, logits, strict=True):
+                self._computed(sequence, part, values)
         self._counts.steps += 1
         self._count()
 
     def _count(self) -> None:
-        self._counts.running = len(self.running) + (self.reading is not None)
+        self._counts.running = len(self.running)
         self._counts.waiting = len(self.waiting)
 
     def fail_all(self, error: Exception) -> None:
         """End every text with an error."""
-        for sequence in (*self.waiting, *self.running, *([self.reading] if self.reading else ())):
+        for sequence in (*self.waiting, *self.running):
             sequence.emit(error)
             self._counts.failed += 1
         self.waiting.clear()
         self.running.clear()
-        self.reading = None
-        self._counts.running = self._counts.waiting = 0
+        self._reading.clear()
+        self._count()
 
     def _drop_ended(self) -> None:
         now = time.monotonic()
-        for sequence in [s for s in (*self.waiting, *self.running, self.reading) if s is not None]:
+        for sequence in (*self.waiting, *self.running):
             if sequence.cancelled:
                 self._counts.cancelled += 1
                 self._end(sequence, EngineError("the text was cancelled"))
@@ -133,76 +152,113 @@ class Batch:
                 self._end(sequence, DeadlineError("the time for this text is over"))
 
     def _end(self, sequence: Sequence, last: Chunk | Exception) -> None:
-        """Give the last piece and free the row: the last running text moves into it, a reading one after that."""
+        """Give the last piece and free the row: the last row's text moves into it."""
         sequence.emit(last)
         if sequence in self.waiting:
             self.waiting.remove(sequence)
             return
-        if sequence is self.reading:
-            self.reading = None
+        if sequence in self._reading:
+            self._reading.remove(sequence)
+        row, final = self.running.index(sequence), self.running.pop()
+        if final is not sequence:
+            self._backend.move(len(self.running), row, final.length)
+            self.running[row] = final
+
+    def _plan(self) -> list[tuple[Sequence, Part]]:
+        """What this step computes: all that was written, and prompts in the order in which they came, one chunk.
+
+        Of several prompts with the same new beginning one is read, and the others wait for it.
+        """
+        planned = [
+            (sequence, Part(row, sequence.length, sequence.next_tokens(0)))
+            for row, sequence in enumerate(self.running)
+            if not sequence.reads
+        ]
+        budget, begun = self._chunk_tokens, set[tuple[int, ...]]()
+        for sequence in self._reading:
+            row = self.running.index(sequence)
+            beginning = tuple(sequence.prompt[: sequence.shared])
+            if sequence.length == 0 and beginning not in begun:
+                sequence.length = self._prefixes.load(row, beginning)
+                self._counts.prefix_tokens += sequence.length
+            if sequence.length < sequence.shared:
+                if beginning in begun:
+                    continue
+                begun.add(beginning)
+            if budget > 0:
+                part = Part(row, sequence.length, sequence.next_tokens(budget))
+                budget -= len(part.tokens)
+                planned.append((sequence, part))
+        return planned
+
+    def _computed(self, sequence: Sequence, part: Part, logits: np.ndarray) -> None:
+        sequence.length += len(part.tokens)
+        if sequence.length == sequence.shared and part.start < sequence.shared:
+            self._prefixes.keep(self.running.index(sequence), tuple(sequence.prompt[: sequence.shared]))
+        if sequence.reads:
             return
-        row, final = self.running.index(sequence), len(self.running) - 1
-        if row != final:
-            self._backend.move(final, row, self.running[final].length)
-            self.running[row] = self.running[final]
-        self.running.pop()
-        if self.reading is not None and self.reading.length:
-            self._backend.move(final + 1, final, self.reading.length)
+        if not sequence.written:
+            self._reading.remove(sequence)
+        self._write(sequence, logits)
 
-    def _admit(self) -> None:
-        if self.reading is None and self.waiting and len(self.running) < self._max_batch:
-            sequence = self.reading = self.waiting.popleft()
-            self._counts.prompt_tokens += len(sequence.prompt)
-            saved = self._prefixes.get(tuple(sequence.prompt[: sequence.shared])) if sequence.shared else None
-            if saved is not None:
-                self._prefixes.move_to_end(tuple(sequence.prompt[: sequence.shared]))
-                self._backend.load(len(self.running), saved)
-                sequence.length = sequence.shared
-                self._counts.prefix_tokens += sequence.shared
-
-    def _read(self, sequence: Sequence, most: int) -> int:
-        """Compute the keys of the next tokens of a prompt, at most so many; how many they were."""
-        row, start = len(self.running), sequence.length
-        goal = sequence.shared if start < sequence.shared else len(sequence.prompt)
-        upto = min(goal, start + most)
-        logits = self._backend.read(row, start, sequence.prompt[start:upto])
-        sequence.length = upto
-        if upto == sequence.shared:
-            self._keep_prefix(tuple(sequence.prompt[:upto]), row)
-        if upto == len(sequence.prompt):
-            self.reading = None
-            self.running.append(sequence)
-            self._take(sequence, logits)
-        return upto - start
-
-    def _decode(self) -> None:
-        fresh = list(self.running)
-        logits = self._backend.decode([s.written[-1] for s in fresh], [s.length for s in fresh])
-        for row, sequence in enumerate(fresh):
-            sequence.length += 1
-            self._take(sequence, logits[row])
-
-    def _take(self, sequence: Sequence, logits: np.ndarray) -> None:
-        token = sequence.sampler.choose(logits)
-        sequence.written.append(token)
-        self._counts.completion_tokens += 1
-        ended = token in self._end_tokens
-        delta = "" if ended else sequence.detokenizer.add(token)
-        reason = None
-        if ended or sequence.detokenizer.stopped:
-            reason = "stop"
-        elif len(sequence.written) >= sequence.max_tokens or sequence.length + 1 >= self._backend.tokens:
-            reason = "length"
+    def _write(self, sequence: Sequence, logits: np.ndarray) -> None:
+        """Take the next token, and those after it that there is no choice about."""
+        token: int | None = sequence.sampler.choose(logits)
+        delta, reason = "", None
+        while token is not None:
+            sequence.written.append(token)
+            self._counts.completion_tokens += 1
+            if token in self._end_tokens:
+                reason = "stop"
+                break
+            delta += sequence.detokenizer.add(token)
+            known = len(sequence.prompt) + len(sequence.written)
+            if sequence.detokenizer.stopped:
+                reason = "stop"
+                break
+            if len(sequence.written) >= sequence.max_tokens or known >= self._backend.tokens:
+                reason = "length"
+                break
+            token = sequence.sampler.forced()
+            self._counts.forced_tokens += token is not None
         if reason is not None:
             delta += sequence.detokenizer.flush()
             self._end(sequence, Chunk(delta, len(sequence.prompt), len(sequence.written), reason))
         elif delta:
             sequence.emit(Chunk(delta, len(sequence.prompt), len(sequence.written)))
 
-    def _keep_prefix(self, key: tuple[int, ...], row: int) -> None:
-        size = len(key) * self._backend.per_token_bytes
-        if size > self._prefix_bytes:
+
+class Prefixes:
+    """Beginnings of prompts whose keys are kept; those that were used for longest ago go first."""
+
+    def __init__(self, backend: Backend, most_bytes: int) -> None:
+        self._backend = backend
+        self._most_tokens = most_bytes // backend.per_token_bytes
+        self._kept: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+
+    def load(self, row: int, beginning: tuple[int, ...]) -> int:
+        """Put as much of a beginning into a row as was kept of it or of others that begin alike; how many tokens."""
+        if not self._kept or not beginning:
+            return 0
+        kept = beginning if beginning in self._kept else max(self._kept, key=lambda other: _common(other, beginning))
+        length = _common(kept, beginning)
+        if length:
+            self._kept.move_to_end(kept)
+            self._backend.load(row, self._kept[kept])
+        return length
+
+    def keep(self, row: int, beginning: tuple[int, ...]) -> None:
+        """Keep the first tokens of a row."""
+        if len(beginning) > self._most_tokens:
             return
-        self._prefixes[key] = self._backend.save(row, len(key))
-        while sum(map(len, self._prefixes)) * self._backend.per_token_bytes > self._prefix_bytes:
-            self._prefixes.popitem(last=False)
+        self._kept[beginning] = self._backend.save(row, len(beginning))
+        while sum(map(len, self._kept)) > self._most_tokens:
+            self._kept.popitem(last=False)
+
+
+def _common(one: tuple[int, ...], other: tuple[int, ...]) -> int:
+    """How many tokens two beginnings share."""
+    for place, (a, b) in enumerate(zip(one, other, strict=False)):
+        if a != b:
+            return place
+    return min(len(one), len(other))

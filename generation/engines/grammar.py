@@ -12,14 +12,16 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from generation.lexicon import ARTICLES, Lexicon, Vocabulary, words_of
+from generation.lexicon import ARTICLES, Lexicon, Phrases, Vocabulary, joined, words_of
 
 JOINS = frozenset(("and", "or"))
 _END = ""
 
 
-def grammar_of(lexicon: Lexicon, begun: str) -> str:
+def grammar_of(lexicon: Lexicon | Phrases, begun: str) -> str:
     """The grammar of what may come after `begun`, which is empty or stands inside a sentence."""
+    if isinstance(lexicon, Phrases):
+        return _phrase_rules(lexicon)
     vocabulary = lexicon.vocabulary
     names = trie_rules("name", lexicon.names) if lexicon.names else ""
     own = trie_rules("own", _plain(lexicon.words, vocabulary))
@@ -35,6 +37,19 @@ def grammar_of(lexicon: Lexicon, begun: str) -> str:
         names,
     ]
     return "\n".join(rule for rule in rules if rule)
+
+
+def _phrase_rules(phrases: Phrases) -> str:
+    def place(alternatives: tuple[str, ...]) -> str:
+        return f"({' | '.join(json.dumps(joined(phrase), ensure_ascii=False) for phrase in alternatives)})"
+
+    ways = [" ".join(map(place, pattern)) for pattern in phrases.patterns]
+    return "\n".join(
+        [
+            f"root ::= {' | '.join(f'p{n}' for n in range(len(ways)))}",
+            *(f"p{n} ::= {way}" for n, way in enumerate(ways)),
+        ]
+    )
 
 
 @lru_cache(maxsize=8)

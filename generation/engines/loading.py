@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from generation.config import GenerationConfig
-from generation.engines.slots import ATTENTION, SlotCache
+from generation.engines.slots import ATTENTION
 
 
 def load(source: str, config: GenerationConfig) -> tuple[Any, Any]:
@@ -47,13 +47,3 @@ def load(source: str, config: GenerationConfig) -> tuple[Any, Any]:
     model.requires_grad_(False)
     model.set_attn_implementation(ATTENTION)
     return model, AutoTokenizer.from_pretrained(source, trust_remote_code=config.trust_remote_code)
-
-
-@torch.inference_mode()
-def warm_up(model: Any, cache: SlotCache) -> None:
-    """Run one prompt and one step: bitsandbytes packs the weights for the CPU at their first use."""
-    tokens = torch.full((1, 8), 10, device=model.device)
-    positions = torch.arange(8, device=model.device)[None]
-    model(input_ids=tokens, position_ids=positions, attention_mask=cache.read_rows(0, 0, 8), past_key_values=cache)
-    positions, mask = cache.step_rows([8])
-    model(input_ids=tokens[:, :1], position_ids=positions, attention_mask=mask, past_key_values=cache)

@@ -115,7 +115,7 @@ class LoopEngine(EngineBase):
     def _submit(self, request_id: str, sequence: Sequence) -> None:
         with self._lock:
             waiting = len(self._inbox) + len(self._batch.waiting)
-            free = self._config.max_batch - len(self._batch.running) - (self._batch.reading is not None)
+            free = self._config.max_batch - len(self._batch.running)
             if waiting >= self._config.max_queue + max(free, 0):
                 self._counts.refused += 1
                 raise OverloadError(f"{waiting} texts are waiting", retry_after_s=1.0)
@@ -141,7 +141,7 @@ class LoopEngine(EngineBase):
             except RuntimeError:
                 log.debug("the event loop of a text has closed before the text ended")
 
-        walk = None if request.lexicon is None else self._constrainer.walk(request.lexicon, request.begun)
+        walk = None if request.lexicon is None else self._constrainer.follow(request.lexicon, request.begun)
         sequence = Sequence(
             prompt=prompt,
             shared=shared,

@@ -14,6 +14,7 @@ from cluster.errors import ConfigError, EngineError
 from cluster.messages import EngineInfo
 from generation.config import GenerationConfig
 from generation.demo import DEMO, DEMO_NAME, Progress, demo_gguf, unpacked
+from generation.engines.decode import Part
 from generation.engines.loop import Loaded, LoopEngine, end_tokens_of
 from generation.engines.paged import PagedBackend, compile_paged
 
@@ -41,7 +42,7 @@ class OpenVinoEngine(LoopEngine):
         compiled = compile_paged(folder, config.threads or len(os.sched_getaffinity(0)))
         context = int(facts.get("max_position_embeddings", _DEFAULT_CONTEXT))
         backend = PagedBackend(compiled, config.max_batch, config.kv_bytes, context)
-        backend.decode([0], [0])  # the first step packs the weights
+        backend.step([Part(0, 0, [0])])  # the first step packs the weights
         info = EngineInfo(
             engine="openvino",
             model=DEMO_NAME if self._name == DEMO else Path(self._name).stem,

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from generation.engines.decode import Part
+
 
 class PagedBackend:
     """See `generation.engines.decode.Backend`.
@@ -45,16 +47,8 @@ class PagedBackend:
             self._request.set_tensor(port, tensor)
             self._caches.append(tensor.data)
 
-    def read(self, row: int, start: int, tokens: list[int]) -> np.ndarray:
+    def step(self, parts: list[Part]) -> np.ndarray:
         """See the protocol."""
-        return self._infer([(row, start, tokens)])[0]
-
-    def decode(self, tokens: list[int], lengths: list[int]) -> np.ndarray:
-        """See the protocol."""
-        return self._infer([(row, lengths[row], [token]) for row, token in enumerate(tokens)])
-
-    def _infer(self, parts: list[tuple[int, int, list[int]]]) -> np.ndarray:
-        """Read new tokens of several rows at once: (row, position of the first, tokens)."""
         import openvino
 
         lengths = [len(tokens) for _, _, tokens in parts]

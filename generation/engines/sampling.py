@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from generation.engines.constrain import Walk
+from generation.engines.phrases import PhraseWalk
 
 CANDIDATES = 64
 """Only so many of the likeliest tokens are sorted for the nucleus; what lies beyond has next to no probability."""
@@ -24,7 +25,7 @@ class Sampler:
         temperature: float,
         top_p: float,
         seed: int | None,
-        walk: Walk | None,
+        walk: Walk | PhraseWalk | None,
         max_tokens: int,
         no_repeat: int = 4,
     ) -> None:
@@ -36,7 +37,19 @@ class Sampler:
         self._seen: dict[tuple[int, ...], set[int]] = {}
         self._written: list[int] = []
         self._random = np.random.default_rng(None if seed is None else seed % (1 << 63))
+        self._allowed: np.ndarray | None = None
         self.written = 0
+
+    def forced(self) -> int | None:
+        """Take the next token where only one is allowed; None where there is a choice, which `choose` makes."""
+        if self._walk is None:
+            return None
+        self._allowed = self._walk.allowed()
+        if len(self._allowed) > 1:
+            return None
+        token = int(self._allowed[0])
+        self._take(token)
+        return token
 
     def choose(self, logits: np.ndarray) -> int:
         """The next token, by logits of shape (vocabulary,), float32. They are not changed."""
@@ -44,7 +57,7 @@ class Sampler:
         if self._walk is None:
             values = logits.copy()
         else:
-            allowed = self._walk.allowed()
+            allowed = self._walk.allowed() if self._allowed is None else self._allowed
             values = logits[allowed]
             self._lean_to_end(values, allowed, self._walk)
         self._ban_repeats(values, allowed)
@@ -53,7 +66,7 @@ class Sampler:
         self._take(token)
         return token
 
-    def _lean_to_end(self, values: np.ndarray, allowed: np.ndarray, walk: Walk) -> None:
+    def _lean_to_end(self, values: np.ndarray, allowed: np.ndarray, walk: Walk | PhraseWalk) -> None:
         over = self.written - self._max_tokens // 3
         closing = walk.closing() if over > 0 else []
         if closing:
@@ -83,6 +96,7 @@ class Sampler:
 
     def _take(self, token: int) -> None:
         self.written += 1
+        self._allowed = None
         if self._walk is not None:
             self._walk.advance(token)
         if self._no_repeat:

@@ -1,7 +1,7 @@
 """Keys and values of a batch whose members come and go.
 
-One tensor per layer holds `slots` rows of `tokens` positions. The running texts always fill rows 0 to n - 1, so that a
-decode step reads a slice and copies nothing; whoever leaves is replaced by the last row. Positions beyond a row's
+One tensor per layer holds `slots` rows of `tokens` positions. The texts in work fill rows 0 to n - 1, so that a step
+of all of them reads a slice and copies nothing; whoever leaves is replaced by the last row. Positions beyond a row's
 length hold rubbish that the attention mask hides.
 """
 
@@ -24,23 +24,18 @@ def attend(
     scaling: float | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Grouped attention without repeating keys: a single query's heads of one group become the rows of a query matrix.
+    """Grouped attention without repeating keys: the queries of one group's heads become the rows of one matrix.
 
     Shapes: query (batch, heads, q, dim), key and value (batch, groups, kv, dim), mask (batch, 1, q, kv) of booleans.
     Returns (batch, q, heads, dim). transformers' own function copies every key once per head of its group.
     """
     batch, heads, length, dim = query.shape
     groups = key.shape[1]
-    if length == 1 and groups != heads:
-        rows = query.reshape(batch, groups, heads // groups, dim)
-        out = torch.nn.functional.scaled_dot_product_attention(
-            rows, key, value, attn_mask=attention_mask, scale=scaling
-        )
-        return out.reshape(batch, 1, heads, dim), None
-    out = torch.nn.functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=attention_mask, scale=scaling, enable_gqa=groups != heads
-    )
-    return out.transpose(1, 2), None
+    rows = query.reshape(batch, groups, heads // groups * length, dim)
+    if attention_mask is not None:
+        attention_mask = attention_mask.repeat(1, 1, heads // groups, 1)
+    out = torch.nn.functional.scaled_dot_product_attention(rows, key, value, attn_mask=attention_mask, scale=scaling)
+    return out.reshape(batch, heads, length, dim).transpose(1, 2), None
 
 
 AttentionInterface.register(ATTENTION, attend)
@@ -56,47 +51,41 @@ class SlotCache(Cache):
         dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
         per_token = 2 * text.num_hidden_layers * heads * dim * dtype.itemsize
         self.tokens = min(int(text.max_position_embeddings), kv_bytes // (slots * per_token))
-        shape = (slots, heads, self.tokens, dim)
+        shape = (slots, heads, self.tokens + 1, dim)  # padding is written to the last place
         self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(text.num_hidden_layers)]
         self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(text.num_hidden_layers)]
         self.per_token_bytes = per_token
         self._device = device
-        self._rows: slice = slice(0, 0)
-        self._index: torch.Tensor | None = None
-        self._positions: Any = None
+        self._rows: slice | torch.Tensor = slice(0, 0)
+        self._index = self._positions = torch.zeros(0, dtype=torch.long, device=device)
         self._upto = 0
 
-    def read_rows(self, row: int, start: int, length: int) -> torch.Tensor:
-        """Point at `length` new tokens of one row, from position `start`. Returns the mask (1, 1, length, kv)."""
-        self._rows, self._index = slice(row, row + 1), None
-        self._positions, self._upto = slice(start, start + length), start + length
-        kv = torch.arange(self._upto, device=self._device)
-        return (kv[None, :] <= kv[start:, None])[None, None]
+    def point(self, rows: list[int], starts: list[int], lengths: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Say where the next forward writes: so many new tokens of each row, in a batch padded on the left.
 
-    def step_rows(self, lengths: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Point at one new token for each of the first rows, row i at position `lengths[i]`.
-
-        Returns position ids (n, 1) and the mask (n, 1, 1, kv).
+        Padding is written behind the end of the row, where nothing is read. Returns position ids (rows, q) and the
+        mask (rows, 1, q, kv).
         """
-        n = len(lengths)
-        self._rows, self._upto = slice(0, n), max(lengths) + 1
-        self._positions = torch.tensor(lengths, device=self._device)
-        self._index = torch.arange(n, device=self._device)
-        kv = torch.arange(self._upto, device=self._device)
-        mask = (kv[None, :] <= self._positions[:, None])[:, None, None]
-        return self._positions[:, None], mask
+        most, self._upto = max(lengths), max(start + n for start, n in zip(starts, lengths, strict=True))
+        device = self._device
+        first = torch.tensor([start + n - most for start, n in zip(starts, lengths, strict=True)], device=device)
+        positions = first[:, None] + torch.arange(most, device=device)
+        padding = positions < torch.tensor(starts, device=device)[:, None]
+        kv = torch.arange(self._upto, device=device)
+        mask = kv <= positions.clamp(min=0)[..., None]
+        in_order = rows == list(range(rows[0], rows[0] + len(rows)))
+        self._rows = slice(rows[0], rows[0] + len(rows)) if in_order else torch.tensor(rows, device=device)
+        self._index = torch.tensor(rows, device=device)[:, None]
+        self._positions = positions.masked_fill(padding, self.tokens)
+        return positions.clamp(min=0), mask[:, None]
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Store new keys and values (batch, heads, q, dim); return all that this step attends to."""
         keys, values = self.keys[layer_idx], self.values[layer_idx]
-        if self._index is None:
-            keys[self._rows, :, self._positions] = key_states
-            values[self._rows, :, self._positions] = value_states
-        else:
-            keys[self._index, :, self._positions] = key_states[:, :, 0]
-            values[self._index, :, self._positions] = value_states[:, :, 0]
+        keys[self._index, :, self._positions] = key_states.transpose(1, 2)
+        values[self._index, :, self._positions] = value_states.transpose(1, 2)
         return keys[self._rows, :, : self._upto], values[self._rows, :, : self._upto]
 
     def move(self, source: int, target: int, length: int) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -16,6 +18,13 @@ WORDS_OF_DESCRIPTIONS = 60
 
 
 @cache
+def digest() -> str:
+    """What changes when any list does."""
+    lists = sorted((entry for entry in files(__package__).iterdir() if entry.is_file()), key=lambda entry: entry.name)
+    return hashlib.sha256(b"".join(entry.read_bytes() for entry in lists if entry.name[-3:] != ".py")).hexdigest()[:8]
+
+
+@cache
 def vocabulary() -> Vocabulary:
     """The English words that claim nothing about an item."""
     return Vocabulary(
@@ -26,17 +35,48 @@ def vocabulary() -> Vocabulary:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """What a known category implies. `genre` are its own names, `words` what it brings with it.
+
+    `nouns` say what an item of it is, `topic` what it is about, `adjectives`, `gifts` (it has ...) and `that` (it is
+    something that ...) what may be said of it; empty for a category that makes no stories. `sure` is false where a
+    category may as well stand for something else (music, war). `zh` is its name in Chinese.
+    """
+
+    genre: frozenset[str]
+    words: frozenset[str]
+    zh: str
+    topic: str = ""
+    nouns: tuple[str, ...] = ()
+    adjectives: tuple[str, ...] = ()
+    gifts: tuple[str, ...] = ()
+    that: tuple[str, ...] = ()
+    sure: bool = True
+
+
 @cache
-def themes() -> dict[str, tuple[frozenset[str], frozenset[str]]]:
-    """For each known category, in lower case: its own names, and the words that it brings with it."""
+def themes() -> dict[str, Theme]:
+    """The known categories by their names in lower case."""
     data = yaml.safe_load(files(__package__).joinpath("themes.yaml").read_text(encoding="utf-8"))
-    return {name: (frozenset(entry["genre"]), frozenset(entry["words"])) for name, entry in data.items()}
+    lists = {"genre": frozenset, "words": frozenset, "nouns": tuple, "adjectives": tuple, "gifts": tuple, "that": tuple}
+    return {
+        name: Theme(**{key: lists.get(key, lambda same: same)(value) for key, value in entry.items()})
+        for name, entry in data.items()
+    }
+
+
+@cache
+def phrases() -> dict[str, Any]:
+    """Phrases for any item, see the file."""
+    found: dict[str, Any] = yaml.safe_load(files(__package__).joinpath("phrases.yaml").read_text(encoding="utf-8"))
+    return found
 
 
 @cache
 def theme_words() -> frozenset[str]:
     """Every word that belongs to some category, without those that belong to all texts."""
-    both = (words for theme in themes().values() for words in theme)
+    both = (words for theme in themes().values() for words in (theme.genre, theme.words))
     return frozenset().union(*both) - vocabulary().words
 
 
@@ -47,8 +87,8 @@ def words_of_facts(facts: Mapping[str, Any]) -> frozenset[str]:
         lower = category.lower()
         found.update(word.lower() for word in words_of(category))
         found.add(lower) if " " not in lower and lower.replace("-", "").isalpha() else None
-        for words in themes().get(lower, ()):
-            found |= words
+        if (theme := themes().get(lower)) is not None:
+            found |= theme.genre | theme.words
     plain = [word for word in words_of(facts.get("description", "")) if word.islower() and len(word) > 2]
     found.update(plain[:WORDS_OF_DESCRIPTIONS])
     return frozenset(found)

@@ -16,7 +16,7 @@ OBJECTS = RankedList(
     "v1",
 )
 COLUMNS = ListColumns(
-    [("a", 2.0, "graph"), ("b", 1.0, "fresh"), ("c", -0.5, "text")],
+    [("a", 2.0, 1.0, "graph"), ("b", 1.0, 1.0, "fresh"), ("c", -0.5, 1.0, "text")],
     (
         [2, 0, 1],
         ["because_liked", "people_like_you", "similar_text"],
@@ -38,9 +38,9 @@ def test_columns_are_the_list() -> None:
 
 
 def test_without_reasons() -> None:
-    plain = ListColumns([("a", 2.0, "graph")], NO_REASONS, "v1")
+    plain = ListColumns([("a", 2.0, 1.0, "graph")], NO_REASONS, "v1")
     assert [asdict(entry) for entry in plain.items] == [
-        {"item_id": "a", "score": 2.0, "source": "graph", "reasons": ()}
+        {"item_id": "a", "score": 2.0, "source": "graph", "reasons": (), "propensity": 1.0, "rules": ()}
     ]
     assert as_json(plain) == [{"item_id": "a", "score": 2.0, "source": "graph", "reasons": []}]
     assert as_json(ListColumns([], NO_REASONS, "v1")) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 import warnings
 from collections.abc import AsyncIterator
@@ -19,7 +20,11 @@ from cluster.haproxy import DETAIL, UnknownConfigError, amend, amended
 from cluster.ports import free_ports
 
 EVENT_S = 0.6
-SETTINGS = {"TAILORBIRD_SESSIONS__TIMEOUT_S": str(EVENT_S), "TAILORBIRD_INGRESS__TIMEOUT_S": "1.2"}
+SETTINGS = {
+    "TAILORBIRD_SESSIONS__TIMEOUT_S": str(EVENT_S),
+    "TAILORBIRD_INGRESS__TIMEOUT_S": "1.2",
+    "TAILORBIRD_INGRESS__BODY_TIMEOUT_S": "0.8",
+}
 
 
 def written(folder: Path, port: int, server_port: int | None) -> Path:
@@ -49,7 +54,10 @@ def written(folder: Path, port: int, server_port: int | None) -> Path:
 
 
 class Hanging:
-    """A server that answers health checks and `/quick`, and nothing else ever."""
+    """A server that answers health checks and `/quick`, and nothing else ever.
+
+    `/silent` begins at once and ends after two seconds without a byte; `/flood` never ends.
+    """
 
     def __init__(self) -> None:
         self._writers: list[asyncio.StreamWriter] = []
@@ -60,6 +68,15 @@ class Hanging:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 if b"healthz" in head or b"/quick" in head:
                     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                elif b"/silent" in head:
+                    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab")
+                    await asyncio.sleep(2.0)
+                    writer.write(b"cd")
+                elif b"/flood" in head:
+                    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                    while True:
+                        writer.write(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
+                        await writer.drain()
 
     async def close(self) -> None:
         for writer in self._writers:
@@ -143,3 +160,92 @@ def test_an_unknown_configuration_is_left_alone(tmp_path: Path) -> None:
     assert "set-timeout server" in amended(text, Settings())
     with pytest.raises(UnknownConfigError, match="http-reuse always"):
         amended(text.replace("http-reuse always", "http-reuse safe"), Settings())
+
+
+async def sent(client: httpx.AsyncClient, *parts: bytes, pause_s: float = 0.0) -> bytes:
+    """What comes back for raw bytes, sent in parts: all of it, until the connection is closed."""
+    return await asyncio.to_thread(_sent, (client.base_url.host, client.base_url.port), parts, pause_s)
+
+
+def _sent(address: tuple[str, int | None], parts: tuple[bytes, ...], pause_s: float) -> bytes:
+    said = b""
+    with socket.create_connection(address, timeout=8) as connection, contextlib.suppress(ConnectionError):
+        for part in parts:
+            with contextlib.suppress(ConnectionError):  # refused already: the answer is there to be read
+                connection.sendall(part)
+            time.sleep(pause_s)
+        while received := connection.recv(65536):
+            said += received
+    return said
+
+
+HEAD = b"POST /v1/items:import HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n"
+
+
+async def test_a_head_that_comes_too_slowly_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.haproxy.HEAD_S", 1)
+    async with proxy(tmp_path) as client:
+        began = time.monotonic()
+        # A header every now and then: each sign of life must not begin the wait anew.
+        said = await sent(client, HEAD, *(b"X-%d: 1\r\n" % number for number in range(6)), pause_s=0.25)
+        assert said.startswith(b"HTTP/1.1 408 ")
+        assert 0.9 <= time.monotonic() - began < 3
+        assert (await client.get("/quick")).text == "ok"
+
+
+async def test_a_body_that_comes_too_slowly_never_reaches_the_application(tmp_path: Path) -> None:
+    async with proxy(tmp_path) as client:
+        began = time.monotonic()
+        said = await sent(client, HEAD + b"\r\n", b"{", b'"', pause_s=0.1)
+        assert said.startswith(b"HTTP/1.1 408 ") and b"did not come in time" in said
+        assert 0.7 <= time.monotonic() - began < 2
+
+
+async def test_a_client_that_does_not_read_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.haproxy.CLIENT_S", 1)
+    async with proxy(tmp_path) as client:
+        reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port, limit=1024)
+        writer.write(b"GET /flood HTTP/1.1\r\nHost: a\r\n\r\n")
+        await asyncio.sleep(3)
+        async with asyncio.timeout(5):
+            with contextlib.suppress(ConnectionError):
+                while await reader.read(1 << 20):  # what had been sent, then the end
+                    pass
+        writer.close()
+
+
+async def test_a_stream_that_is_silent_for_longer_than_clients_may_be_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.haproxy.CLIENT_S", 1)
+    monkeypatch.setenv("TAILORBIRD_INGRESS__TIMEOUT_S", "5")
+    async with proxy(tmp_path) as client:
+        assert (await client.get("/silent")).text == "abcd"
+
+
+@pytest.mark.parametrize(
+    "bytes_",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",  # TLS to a port that speaks none
+        b"\x00" * 4096 + b"\r\n\r\n",
+        b"GET /v1/\x00 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: 1\r\n" * 10_000 + b"\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"1" * 100_000 + b"\r\n\r\n",
+        b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+    ],
+)
+async def test_what_is_no_http_is_refused(tmp_path: Path, bytes_: bytes) -> None:
+    async with proxy(tmp_path) as client:
+        said = await sent(client, bytes_)
+        assert said.startswith(b"HTTP/1.1 400 "), said[:200]
+        assert (await client.get("/quick")).text == "ok"
+
+
+def test_figures_are_for_this_machine_alone(tmp_path: Path) -> None:
+    text = amended(written(tmp_path, 8000, 8001).read_text(), Settings())
+    binds = [line.split()[1] for line in text.splitlines() if line.strip().startswith("bind ")]
+    assert len(binds) == 3 and all(bind.startswith("127.0.0.1:") for bind in binds)

@@ -69,7 +69,7 @@ def page() -> str:
 
 def operations(document: Document, tag: str | None = None) -> Iterator[tuple[str, str, Document]]:
     """The document's operations with method and path, those of one tag in the order of its examples."""
-    order = {}
+    order: dict[tuple[str, str], int] = {}
     for place, example in enumerate(example for group in EXAMPLES.values() for example in group):
         order.setdefault((example.method, example.path), place)
     found = [

@@ -14,15 +14,15 @@ import graph.fit
 import graph.itemitem
 from graph.build import build_graph
 from graph.config import FactorsConfig, GraphConfig
-from graph.dataset import Interactions
+from graph.dataset import Interactions, Pairs
 from graph.encoder import GraphEncoder
-from graph.factors import item_factors
+from graph.factors import is_exact, item_factors
 from graph.fit import Content, fit
 from graph.itemitem import strongest
 from graph.metrics import ndcg, top
 from graph.sampled import Neighbours
 from graph.splits import learning_split, newest_split, random_split
-from graph.train import train_encoder
+from graph.train import is_sampled, train_encoder
 from graph.warm import Warm
 from graph.weights import EventWeights
 
@@ -57,6 +57,25 @@ def test_training_by_sampled_neighbours_learns_as_well(data: Interactions, confi
     assert other.validation > 0.9 * one.validation
     again = train_encoder(split.train.pairs, sampled, 1, validate, epochs=50, start=other.state)
     assert again.validation > 0.9 * other.validation
+
+
+def test_what_is_much_work() -> None:
+    """Few events of very many people cost as much as many of few, for the graph is propagated once per batch."""
+    encoder, factors = GraphConfig().encoder, GraphConfig().factors
+
+    def sized(events: int, people: int, items: int) -> tuple[bool, bool]:
+        some = np.zeros(events, dtype=np.int32)
+        pairs = Pairs(some, some, np.ones(events, np.float32), np.zeros(people + 1, np.int64), (people, items))
+        shape = sp.csr_matrix((np.ones(1), ([0], [0])), shape=(people, items))
+        shape.data = np.ones(events)
+        shape.indices = some
+        shape.indptr[1:] = events
+        return is_sampled(pairs, encoder), not is_exact(shape, factors)
+
+    assert sized(100_000, 943, 1_682) == (False, False)  # as MovieLens-100K
+    assert sized(1_000_000, 6_040, 3_706) == (False, False)  # as MovieLens-1M
+    assert sized(1_000_000, 575_000, 200_000) == (True, True)
+    assert sized(3_000_000, 10_000, 10_000) == (True, True)
 
 
 def test_approximate_factors_are_close_to_the_exact_ones(data: Interactions) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from graph.batches import candidates_of
 from graph.build import MET, MET_BY, build_graph
 from graph.config import GraphConfig
 from graph.dataset import Interactions
@@ -39,15 +40,10 @@ def test_training_learns_and_is_repeatable(data: Interactions, config: GraphConf
 def test_sampled_softmax_learns_as_well(data: Interactions, config: GraphConfig) -> None:
     split = random_split(data)
     small = config.encoder.model_copy(update={"max_logits": 64, "batch_users": 50})
-    from graph import train
+    few = small.model_copy(update={"max_logits": 32})
 
-    assert (
-        train._candidates(torch.arange(5), data.pairs, small.model_copy(update={"max_logits": 32}), torch.Generator())[
-            0
-        ].shape[0]
-        < 60
-    )
-    trained = train_encoder(split.train.pairs, small.model_copy(update={"max_logits": 32}), 1, epochs=40)
+    assert len(candidates_of(torch.arange(5), data.pairs, few, torch.Generator())[0]) < 60
+    trained = train_encoder(split.train.pairs, few, 1, epochs=40)
     found = ndcg(top(trained.kernel.scores(split.sessions()) + trained.bias, 10, split.seen()), split.truth)
     assert found > ndcg(top(_popularity(split), 10, split.seen()), split.truth)
 

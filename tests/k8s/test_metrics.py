@@ -167,12 +167,12 @@ def test_every_series_is_limited_to_the_release() -> None:
 
 
 def test_alerts_say_what_they_mean() -> None:
-    guide = (ROOT / "docs" / "kubernetes.md").read_text()
+    guide = (ROOT / "docs" / "operations.md").read_text()
     assert len(alerts()) >= 6
+    assert re.findall(r"^### `(Tailorbird\w+)`$", guide, re.MULTILINE) == [rule["alert"] for rule in alerts()]
     for rule in alerts():
         assert rule["labels"]["severity"] in {"critical", "warning"}
         assert rule["annotations"]["summary"].endswith(".")
-        assert f"`{rule['alert']}`" in guide, "docs/kubernetes.md says what to do about each alert"
 
 
 def test_alerts_carry_the_limits_and_labels_of_the_values() -> None:

@@ -12,6 +12,9 @@ if (!(current in TEXTS)) current = "en";
 
 export const language = () => current;
 
+/** The browser's own form of the language (dates in British or American order), where it speaks it. */
+export const locale = () => (navigator.language.startsWith(current) ? navigator.language : LOCALES[current]);
+
 /** The text of a name, with `{places}` filled in. */
 export function t(name, values = {}) {
   const text = TEXTS[current][name] ?? TEXTS.en[name] ?? name;
@@ -22,7 +25,7 @@ export const hasText = (name) => name in TEXTS.en;
 
 /** A number for people, with a fixed count of digits after the point. */
 export const number = (value, digits = 2) =>
-  value.toLocaleString(LOCALES[current], { minimumFractionDigits: digits, maximumFractionDigits: digits, signDisplay: "negative" });
+  value.toLocaleString(locale(), { minimumFractionDigits: digits, maximumFractionDigits: digits, signDisplay: "negative" });
 
 export function setLanguage(value) {
   current = value;

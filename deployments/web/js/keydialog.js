@@ -1,6 +1,6 @@
 // Asking for the API key, when the address holds none and the browser has no session for one any more.
 import { mayResume, resume, signIn } from "./api.js";
-import { byId } from "./dom.js";
+import { byId, h } from "./dom.js";
 import { t } from "./i18n.js";
 import { on, takeKey } from "./state.js";
 
@@ -17,7 +17,7 @@ export async function haveKey() {
 
 /** Watch for refusals later on: a key may be revoked while the page is open. `again` is called with the new one. */
 export function startKeyDialog(again) {
-  const dialog = byId("key-dialog");
+  const dialog = makeDialog();
   dialog.addEventListener("cancel", (event) => event.preventDefault());
   // Chromium closes on a second Escape all the same: without a key there is nothing behind the dialog.
   dialog.addEventListener("close", () => { if (waiting) dialog.showModal(); });
@@ -27,6 +27,21 @@ export function startKeyDialog(again) {
     await askForKey(t("key.over"));
     again();
   });
+}
+
+/** The dialog, in the page and in its language. */
+function makeDialog() {
+  const text = (tag, name, attributes = {}) => h(tag, { "data-i18n": name, ...attributes }, t(name));
+  const dialog = h("dialog", { id: "key-dialog", class: "sheet small", "aria-labelledby": "key-title" },
+    h("form", { id: "key-form" },
+      text("h2", "key.title", { id: "key-title" }),
+      text("p", "key.why"),
+      text("label", "key.label", { for: "key-input" }),
+      h("input", { id: "key-input", type: "password", autocomplete: "off", spellcheck: "false", required: true, "aria-describedby": "key-error" }),
+      h("p", { id: "key-error", class: "error-text", role: "alert" }),
+      h("div", { class: "row" }, text("button", "key.submit", { type: "submit" }))));
+  document.body.append(dialog);
+  return dialog;
 }
 
 function askForKey(fault = "") {

@@ -26,13 +26,16 @@ function kindOf(reason) {
 /** The lines of a card: the part that weighs most and, if that names nothing the person did, the heaviest that does. */
 export function headlines(entry) {
   const parts = [...(entry.reasons ?? [])].filter((reason) => reason.weight > 0).sort((a, b) => b.weight - a.weight);
-  if (!parts.length) {
-    const name = `source.${entry.source}`;
-    return [hasText(name) ? t(name) : t("source.other", { source: entry.source })];
-  }
+  if (!parts.length) return [sourceName(entry.source)];
   const [first] = parts;
   const named = first.item_id ? undefined : parts.find((reason) => reason.item_id);
   return [first, named].filter(Boolean).map(sentence);
+}
+
+/** What a source of a score is, in words. `next_2` is one of several of a kind. */
+export function sourceName(source) {
+  const name = `source.${source.replace(/_\d+$/, "")}`;
+  return hasText(name) ? t(name) : t("source.other", { source });
 }
 
 /** Ids of the items that reasons speak of. */

@@ -1,4 +1,4 @@
-{{/* The alerts. %FROM% becomes the labels of this release's pods. What to do about each: docs/kubernetes.md. */}}
+{{/* The alerts. %FROM% becomes the labels of this release's pods. What to do about each: docs/operations.md. */}}
 {{- define "tailorbird.alerts" -}}
 {{- $v := .Values.prometheusRule -}}
 {{- $name := include "tailorbird.fullname" . -}}

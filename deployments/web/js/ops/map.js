@@ -9,6 +9,8 @@ const WIDTH = 1600;
 const HEIGHT = 900;
 const EDGE = 24;
 const REACH = 40;
+const MOST_NAMED = 9;
+const HUE_STEP = 160; // neighbours in frequency lie far apart, and nine of them cover the circle evenly
 
 let points = [];
 let isMissing = false;
@@ -27,11 +29,12 @@ export async function startMap() {
 }
 
 function draw(items) {
+  const hues = huesOf(items);
   points = items.map((item) => {
     const x = EDGE + ((item.x + 1) / 2) * (WIDTH - 2 * EDGE);
     const y = EDGE + ((1 - item.y) / 2) * (HEIGHT - 2 * EDGE);
     const dot = svg("circle", { cx: x.toFixed(1), cy: y.toFixed(1), r: 7 });
-    dot.style.setProperty("--hue", hue(item.category ?? ""));
+    paint(dot, hues.get(item.category));
     return { ...item, name: item.title ?? item.item_id, x, y, dot };
   });
   const map = svg("svg", { class: "map", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": t("ops.mapLabel", { n: points.length }) },
@@ -39,7 +42,24 @@ function draw(items) {
   map.addEventListener("pointermove", (event) => point(map, event));
   map.addEventListener("pointerdown", (event) => point(map, event));
   map.addEventListener("pointerleave", () => mark(null));
-  byId("map").replaceChildren(map);
+  byId("map").replaceChildren(map, h("p", { class: "legend map-legend" }, [...hues].map(([category, hue]) => {
+    const name = h("span", {}, category);
+    paint(name, hue);
+    return name;
+  })));
+}
+
+/** Hues, as far from each other as can be, for the most frequent categories; what is rarer has none. */
+function huesOf(items) {
+  const counts = new Map();
+  for (const { category } of items) if (category) counts.set(category, (counts.get(category) ?? 0) + 1);
+  const most = [...counts].sort((a, b) => b[1] - a[1]).slice(0, MOST_NAMED);
+  return new Map(most.map(([category], place) => [category, (HUE_STEP * place) % 360]));
+}
+
+function paint(element, hue) {
+  if (hue === undefined) element.classList.add("rare");
+  else element.style.setProperty("--hue", hue);
 }
 
 /** Name the item nearest to the pointer. */
@@ -72,10 +92,3 @@ function find() {
 }
 
 const say = (text) => { byId("map-said").textContent = text; };
-
-/** A hue of its own for each category. */
-function hue(category) {
-  let hash = 7;
-  for (const letter of category) hash = (hash * 31 + letter.codePointAt(0)) % 3600;
-  return hash / 10;
-}

@@ -2,11 +2,12 @@
 import { ApiError, call } from "../api.js";
 import { byId, h } from "../dom.js";
 import { t } from "../i18n.js";
+import { sourceName } from "../reasons.js";
 import { on } from "../state.js";
 import { table } from "./table.js";
 import { count, percent, seconds, word } from "./words.js";
 
-const GROUPS = ["source", "model_version", "content_kind"];
+const NAMES = { source: sourceName, model_version: (name) => name, content_kind: (name) => word("kinds", name) };
 
 let found = null;
 
@@ -29,8 +30,8 @@ async function load() {
 
 function show() {
   if (!found) return;
-  const tables = GROUPS.filter((group) => found[group].length).map((group) => table(t(`ops.by.${group}`), [
-    [t(`ops.column.${group}`), (row) => (group === "content_kind" ? word("kinds", row.name) : row.name)],
+  const tables = Object.keys(NAMES).filter((group) => found[group].length).map((group) => table(t(`ops.by.${group}`), [
+    [t(`ops.column.${group}`), (row) => NAMES[group](row.name)],
     [t("ops.shown"), (row) => count(row.shown)],
     [t("ops.clickThrough"), (row) => percent(row.click_through)],
     [t("ops.likeRate"), (row) => percent(row.like_rate)],

@@ -25,10 +25,14 @@ export function showRequests(history) {
 
   const rates = history.rates();
   const most = Math.max(0, ...rates.map((point) => point.y));
-  const plot = linePlot(rates, {
+  const plot = linePlot(byId("rate-plot"), rates, {
     summary: t("ops.ratePlot", { most: number(most, 1) }),
     format: (value) => number(value, value < 10 ? 1 : 0),
-    ends: [t("ops.ago", { minutes: number((rates.at(-1)?.x - rates[0]?.x) / 60, 1) }), t("ops.now")],
+    ends: [ago(rates.at(-1)?.x - rates[0]?.x), t("ops.now")],
   });
   byId("rate-plot").replaceChildren(...(plot ? [plot] : []));
 }
+
+const ago = (seconds) => (seconds < 90
+  ? t("ops.secondsAgo", { seconds: number(seconds, 0) })
+  : t("ops.ago", { minutes: number(seconds / 60, 0) }));

@@ -10,7 +10,7 @@ const MAIN = "ndcg@10";
 export function showVersions(now) {
   const versions = now.versions ?? [];
   const measured = versions.filter((one) => typeof one.metrics[MAIN] === "number").reverse();
-  const plot = linePlot(measured.map((one) => ({
+  const plot = linePlot(byId("version-plot"), measured.map((one) => ({
     x: Date.parse(one.created_at),
     y: one.metrics[MAIN],
     label: `${one.version}: ${number(one.metrics[MAIN], 4)}`,

@@ -1,5 +1,5 @@
 // Figures as people read them.
-import { language, number, t } from "../i18n.js";
+import { locale, number, t } from "../i18n.js";
 
 export const rate = (value) => (value === null ? "–" : number(value, value < 10 ? 1 : 0));
 
@@ -10,12 +10,12 @@ export function seconds(value) {
 
 export const percent = (value, digits = 1) => (value === null || value === undefined ? "–" : `${number(100 * value, digits)} %`);
 
-export const count = (value) => (value === null || value === undefined ? "–" : Math.round(value).toLocaleString(language()));
+export const count = (value) => (value === null || value === undefined ? "–" : Math.round(value).toLocaleString(locale()));
 
 export const mebibytes = (bytes) => `${number(bytes / 2 ** 20, 1)} MiB`;
 
 export function moment(text) {
-  return text ? new Date(text).toLocaleString(language(), { dateStyle: "short", timeStyle: "medium" }) : "–";
+  return text ? new Date(text).toLocaleString(locale(), { dateStyle: "medium", timeStyle: "medium" }) : "–";
 }
 
 /** The word for a name that the server uses, or the name itself. */
