@@ -195,6 +195,8 @@ class WriteTask:
     tenant: str = DEFAULT_TENANT
     request_id: str = ""
     traceparent: str = ""
+    ahead: bool = False
+    """Nobody waits for this text yet: it is written only while no other is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from ray.util import metrics
 
 from cluster.coalescer import Coalescer
 from cluster.config import Settings, parse_section
-from cluster.errors import TailorbirdError
+from cluster.errors import OverloadError, TailorbirdError
 from cluster.messages import EngineInfo, TextDone, TextPiece, WriteTask
 from cluster.sessions.names import NAMESPACE
 from generation.cache import CachedText, ContentCache, Look, Query, cacheable, in_segment, query_of, text_of
@@ -111,8 +111,8 @@ class CachedWriter:
 
     def __init__(self, writer: Writing, settings: Settings) -> None:
         self._writer = writer
-        self._config = parse_section(GenerationConfig, settings.generation, "generation")
-        made_by = f"{settings.engine}\0{settings.model}\0{self._config.model_dump_json()}"
+        self.config = parse_section(GenerationConfig, settings.generation, "generation")
+        made_by = f"{settings.engine}\0{settings.model}\0{self.config.model_dump_json()}"
         self._made_by = hashlib.blake2b(made_by.encode(), digest_size=8).hexdigest()
         self._shards: Sequence[Any] = ()
         self._looks: list[Coalescer[tuple[Query, float], Look]] = []
@@ -123,7 +123,7 @@ class CachedWriter:
 
     async def start(self, shards: Sequence[Any] | None = None) -> None:
         """Start or find the shards. `shards`: instead of Ray actors, anything with their methods."""
-        self._shards = await asyncio.to_thread(cache_actors, self._config) if shards is None else shards
+        self._shards = await asyncio.to_thread(cache_actors, self.config) if shards is None else shards
         for shard in self._shards:
             self._looks.append(Coalescer(_looker(shard), max_batch=_MAX_BATCH, max_queue=_MAX_QUEUE))
 
@@ -150,12 +150,15 @@ class CachedWriter:
         shard = int.from_bytes(hashlib.blake2b(task.items[0].item_id.encode(), digest_size=4).digest())
         shard %= len(self._shards)
         begun = time.monotonic()
-        found = await self._find(shard, query, task.deadline_s)
-        self._looked.inc(1, {"result": "hit" if found.text is not None else "lead" if found.lead else "none"})
+        found = await self._find(shard, query, task.deadline_s, wait=not task.ahead)
+        if not task.ahead:
+            self._looked.inc(1, {"result": "hit" if found.text is not None else "lead" if found.lead else "none"})
         if found.text is not None:
             yield TextPiece(found.text.text)
             yield found.text.done(task)
             return
+        if task.ahead and not found.lead:
+            raise OverloadError("this text is being written, or the cache is away")
         left_s = task.deadline_s - (time.monotonic() - begun)
         narrow = replace(in_segment(task), deadline_s=left_s)
         try:
@@ -168,14 +171,14 @@ class CachedWriter:
         finally:
             self._settle(found, shard, query, None)
 
-    async def _find(self, shard: int, query: Query, deadline_s: float) -> Look:
+    async def _find(self, shard: int, query: Query, deadline_s: float, *, wait: bool) -> Look:
         """A text, the lead, or neither when the cache is away or others take too long with the text."""
         end = time.monotonic() + deadline_s / 2
         while True:
             try:
                 found = await self._looks[shard].submit((query, deadline_s + _LEASE_GRACE_S), _LOOK_TIMEOUT_S)
                 left_s = end - time.monotonic()
-                if found.text is not None or found.lead or left_s <= 0:
+                if found.text is not None or found.lead or left_s <= 0 or not wait:
                     return found
                 waiting = self._shards[shard].wait
                 async with asyncio.timeout(left_s + _LOOK_TIMEOUT_S):

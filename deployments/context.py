@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from cluster import tracing
 from cluster.errors import DeadlineError, NotFoundError, OverloadError, UnavailableError
-from cluster.messages import Item, RankQuery, Reason, SessionView, WriteTask
+from cluster.messages import Item, RankedItem, RankedList, RankQuery, Reason, SessionView, WriteTask
 from deployments.schemas import RecommendRequest, SessionItem
 from deployments.services import Services
 from deployments.writing_schemas import ContentRequest
@@ -115,6 +116,31 @@ async def write_task(services: Services, request: ContentRequest, deadline_s: fl
         deadline_s=end_s - time.monotonic(),
         tenant=tenant,
         request_id=request_id,
+    )
+
+
+def offer_texts(services: Services, view: SessionView, found: RankedList) -> None:
+    """Offer the first pitches of a list to be written ahead, as somebody would ask for them by `POST /v1/content`."""
+    for entry in reversed(found.items[: services.prefetcher.items]):
+        services.prefetcher.offer(partial(_text_ahead, services, view, entry))
+
+
+def _text_ahead(services: Services, view: SessionView, entry: RankedItem) -> WriteTask | None:
+    item = services.catalogue.get(view.tenant, entry.item_id)
+    if item is None:
+        return None
+    asked = ContentRequest(kind="pitch", item_id=entry.item_id)
+    return WriteTask(
+        kind=asked.kind,
+        items=(item,),
+        liked=liked_items(services, view, entry.reasons, frozenset({entry.item_id})),
+        reasons=entry.reasons,
+        tone=asked.tone,
+        language=asked.language,
+        max_tokens=asked.max_tokens,
+        deadline_s=services.settings.ingress.timeout_s,
+        tenant=view.tenant,
+        ahead=True,
     )
 
 

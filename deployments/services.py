@@ -31,6 +31,7 @@ from deployments.limiter import Limiter
 from deployments.meter import IngressMeter
 from deployments.operations import Operations
 from deployments.page_session import PageSessions
+from deployments.prefetch import Prefetcher
 from deployments.recommendation_log import RecommendationLog
 from deployments.recommender import HandleRanking, Ranking, Recommender, RecommenderClient
 from deployments.retrieval import ChatRetriever
@@ -79,6 +80,7 @@ class Services:
         self.meter = IngressMeter()
         self.pool = SessionPool(settings) if pool is None else pool
         self.writer = CachedWriter(WriterClient(writer), settings)
+        self.prefetcher = Prefetcher(self.writer, self.writer.config.prefetch_items)
         self._caches = caches
         self._recommender_handle = recommender
         self._local: Recommender | None = None
@@ -135,6 +137,7 @@ class Services:
         await self.operations.start()
         self.housekeeper = Housekeeper(settings, self.pool.write)
         self.housekeeper.start()
+        self.prefetcher.start()
         self._beside = [
             asyncio.create_task(trim_for_ever(), name="trim"),
             asyncio.create_task(self.meter.record_for_ever(self._figures), name="meter"),
@@ -146,6 +149,7 @@ class Services:
         self.ready = False
         self.metrics.flush()
         await end(*self._beside)
+        await self.prefetcher.stop()
         await self.housekeeper.stop()
         await self.operations.stop()
         await self.log.stop()

@@ -12,6 +12,7 @@ from cluster.config import Settings, parse_section
 from cluster.messages import EngineInfo, TextDone, TextPiece, WriteTask
 from cluster.telemetry import REQUEST_ID, configure_logging
 from cluster.tracing import configure_tracing, remote_step
+from deployments.ahead import Ahead
 from generation.config import GenerationConfig
 from generation.engines import EngineCounts, make
 from generation.writer import TextWriter
@@ -35,14 +36,25 @@ class Writer:
         await self._engine.start()
         self._writer = TextWriter(self._engine, config)
         self._meter = _Meter()
+        self._ahead = Ahead(config.prefetch_share)
 
     async def write(self, task: WriteTask) -> AsyncGenerator[TextPiece | TextDone]:
         """Checked clauses, then exactly one `TextDone`. Closing the generator frees the place of the text.
 
         Raises (before the first piece only):
             InputError: the kind is unknown, or the dialogue is longer than the model's context.
-            OverloadError: the engine's queue is full.
+            OverloadError: the engine's queue is full; or it is a text ahead, and there is no time for it.
         """
+        if task.ahead:
+            for frame in await self._ahead.write(self._write(task)):
+                yield frame
+            return
+        with self._ahead.live():
+            async with aclosing(self._write(task)) as frames:
+                async for frame in frames:
+                    yield frame
+
+    async def _write(self, task: WriteTask) -> AsyncGenerator[TextPiece | TextDone]:
         begun = time.monotonic()
         first = True
         REQUEST_ID.set(task.request_id)

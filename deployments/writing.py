@@ -64,6 +64,8 @@ class WriterClient:
                 cause = error.cause
                 if isinstance(cause, InputError | OverloadError) and not started:
                     raise cause from None
+                if task.ahead:
+                    raise EngineError("the writer failed") from error
                 if started:
                     raise UnavailableError("the writer failed in the middle of the text") from error
                 log.error("the writer failed: %s", cause)
@@ -71,6 +73,8 @@ class WriterClient:
             except (InputError, OverloadError):
                 raise
             except (RayActorError, RayServeException, RayError, EngineError, TimeoutError) as error:
+                if task.ahead:
+                    raise UnavailableError("no writer has time for a text ahead") from error
                 if started:
                     raise UnavailableError("the writer was lost in the middle of the text") from error
                 log.warning("no writer answered: %s", error)

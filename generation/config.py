@@ -53,5 +53,10 @@ class GenerationConfig(BaseModel):
     """Memory for texts that can be served again, in all shards of the content cache together. 0 turns it off."""
     cache_shards: int = Field(default=1, ge=1, le=256)
     """Actors that share the content cache, by item."""
+    prefetch_items: int = Field(default=0, ge=0, le=20)
+    """So many of a returned list's first pitches are written ahead into the cache, while the writers have nothing else
+    to do. 0 turns it off, which is best where ranking and writing share few cores."""
+    prefetch_share: float = Field(default=0.25, gt=0, le=1)
+    """Share of its time that a writer may spend on texts that are written ahead."""
     trust_remote_code: bool = False
     """Whether code that a Hugging Face repository carries may run. Leave it off for models that you do not know."""

@@ -18,7 +18,7 @@ from cluster.columns import as_json
 from cluster.errors import InputError
 from cluster.messages import Item, RankedItem, RankedList, RankQuery, SessionView
 from cluster.records import item_record
-from deployments.context import query_of, stored_view_of
+from deployments.context import offer_texts, query_of, stored_view_of
 from deployments.schemas import Id, RecommendRequest, RecommendResponse
 from deployments.services import Services, services_of
 
@@ -89,6 +89,7 @@ async def _recommend(request: RecommendRequest, services: Services) -> Response:
         services.meter.degraded()
     query = await query_of(services, request, view, before)
     found = await services.recommender.rank(query, end_s - time.monotonic())
+    offer_texts(services, view, found)
     return _response(services, found, view.degraded, request.include, stored, before)
 
 

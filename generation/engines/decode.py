@@ -122,8 +122,13 @@ class Batch:
         planned = self._plan()
         if planned:
             logits = self._backend.step([part for _, part in planned])
-            for (sequence, part), values in zip(planned, logits, strict=True):
-                self._computed(sequence, part, values)
+            for sequence, part in planned:
+                self._computed(sequence, part)
+            for (sequence, _), values in zip(
+                planned, logits, strict=True
+            ):  # only now, since rows move when a text ends
+                if not sequence.reads:
+                    self._write(sequence, values)
         self._counts.steps += 1
         self._count()
 
@@ -191,15 +196,12 @@ class Batch:
                 planned.append((sequence, part))
         return planned
 
-    def _computed(self, sequence: Sequence, part: Part, logits: np.ndarray) -> None:
+    def _computed(self, sequence: Sequence, part: Part) -> None:
         sequence.length += len(part.tokens)
         if sequence.length == sequence.shared and part.start < sequence.shared:
-            self._prefixes.keep(self.running.index(sequence), tuple(sequence.prompt[: sequence.shared]))
-        if sequence.reads:
-            return
-        if not sequence.written:
+            self._prefixes.keep(part.row, tuple(sequence.prompt[: sequence.shared]))
+        if part.start < len(sequence.prompt) and not sequence.reads:
             self._reading.remove(sequence)
-        self._write(sequence, logits)
 
     def _write(self, sequence: Sequence, logits: np.ndarray) -> None:
         """Take the next token, and those after it that there is no choice about."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-_BLOCK = re.compile(r"```sh\n(?P<script>.*?)```\n(?P<prints>(?:<!-- prints: .* -->\n)*)", re.DOTALL)
+_BLOCK = re.compile(r"```sh\n(?P<script>.*?)```\n(?P<prints>(?:<!-- prints: [^\n]* -->\n)*)", re.DOTALL)
 _FAIL_ON_ERRORS = 'curl() { command curl --fail-with-body -S "$@"; }\n'
 
 

@@ -1,10 +1,11 @@
-"""The demo model, unpacked once per machine, and one engine on it for the whole session."""
+"""The demo model, unpacked once per machine, and engines on it for the whole session."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,23 @@ def models_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def engine(models_dir: Path) -> Iterator[Engine]:
-    """The engine `bitsandbytes` with the demo model, started."""
-    made = make("bitsandbytes", "demo", CONFIG, models_dir)
-    asyncio.run(made.start())
-    yield made
-    asyncio.run(made.stop())
+def started(models_dir: Path) -> Iterator[Callable[[str], Engine]]:
+    """Starts an engine with the demo model by its name, once."""
+
+    @cache
+    def start(name: str) -> Engine:
+        made = make(name, "demo", CONFIG, models_dir)
+        asyncio.run(made.start())
+        running.append(made)
+        return made
+
+    running: list[Engine] = []
+    yield start
+    for made in running:
+        asyncio.run(made.stop())
+
+
+@pytest.fixture(scope="session")
+def engine(started: Callable[[str], Engine]) -> Engine:
+    """The engine `bitsandbytes`, started."""
+    return started("bitsandbytes")
