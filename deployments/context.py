@@ -121,8 +121,9 @@ async def write_task(services: Services, request: ContentRequest, deadline_s: fl
 
 def offer_texts(services: Services, view: SessionView, found: RankedList) -> None:
     """Offer the first pitches of a list to be written ahead, as somebody would ask for them by `POST /v1/content`."""
-    for entry in reversed(found.items[: services.prefetcher.items]):
-        services.prefetcher.offer(partial(_text_ahead, services, view, entry))
+    if wanted := services.prefetcher.items:
+        for entry in reversed(found.items[:wanted]):
+            services.prefetcher.offer(partial(_text_ahead, services, view, entry))
 
 
 def _text_ahead(services: Services, view: SessionView, entry: RankedItem) -> WriteTask | None:
