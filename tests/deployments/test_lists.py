@@ -200,10 +200,10 @@ class TestLog:
         async def write(rows: list[LogRow]) -> None: ...
 
         log = RecommendationLog(write, lambda *_: None)
-        began = time.perf_counter()
+        began = time.process_time()
         for _ in range(10_000):
             log.record(DEFAULT_TENANT, LIST, "u")
-        assert (time.perf_counter() - began) / 10_000 < 50e-6  # 3 in a quiet moment
+        assert (time.process_time() - began) / 10_000 < 50e-6  # 3 in a quiet moment
 
 
 class TestFeedback:
