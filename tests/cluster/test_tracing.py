@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -104,3 +106,20 @@ def test_a_log_line_carries_the_id_of_its_request() -> None:
         "request_id": "r6",
         "route": "/",
     }
+
+
+def test_log_lines_reach_the_process_s_own_standard_error() -> None:
+    """Serve replaces `sys.stderr` in its replicas by a logger that holds lines back."""
+    code = """
+import io, logging, sys
+sys.stderr = io.StringIO()
+from cluster.telemetry import REQUEST_ID, configure_logging
+configure_logging("info")
+configure_logging("info")
+REQUEST_ID.set("r7")
+logging.getLogger("tailorbird.live").info("version %s serves", "v1")
+logging.getLogger("tailorbird.live").debug("not told")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    (line,) = [json.loads(line) for line in done.stderr.splitlines()]
+    assert (line["message"], line["request_id"], line["level"]) == ("version v1 serves", "r7", "info")
