@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cluster import tracing
 from cluster.coalescer import Coalescer
 from cluster.config import Settings
 from cluster.errors import ConfigError, DeadlineError, InputError, OverloadError, TailorbirdError, UnavailableError
@@ -41,8 +42,8 @@ class _Lane:
     """The way to one shard."""
 
     shard: Any
-    appends: Coalescer[list[EventRow], list[bool]]
-    views: Coalescer[tuple[str, str], PackedView]
+    appends: Coalescer[tuple[list[EventRow], tracing.Carried | None], list[bool]]
+    views: Coalescer[tuple[tuple[str, str], tracing.Carried | None], PackedView]
 
 
 class SessionPool:
@@ -115,7 +116,9 @@ class SessionPool:
         size, queue = limits.max_batch, limits.max_queue
         return _Lane(
             shard,
-            Coalescer(_caller(shard.append), max_batch=size, max_queue=queue, in_flight=CALLS_IN_FLIGHT, weigh=len),
+            Coalescer(
+                _caller(shard.append), max_batch=size, max_queue=queue, in_flight=CALLS_IN_FLIGHT, weigh=_rows_of
+            ),
             Coalescer(_caller(shard.views), max_batch=size, max_queue=queue, in_flight=CALLS_IN_FLIGHT),
         )
 
@@ -159,9 +162,10 @@ class SessionPool:
             self._check_room(lanes)
         if len(parts) == 1:
             ((shard, (_, rows)),) = parts.items()
-            return await lanes[shard].appends.submit(rows, timeout_s)
+            return await lanes[shard].appends.submit((rows, tracing.carried()), timeout_s)
+        trace = tracing.carried()
         answers = await asyncio.gather(
-            *(lanes[shard].appends.submit(rows, timeout_s) for shard, (_, rows) in parts.items()),
+            *(lanes[shard].appends.submit((rows, trace), timeout_s) for shard, (_, rows) in parts.items()),
             return_exceptions=True,
         )
         new = [False] * len(events)
@@ -191,7 +195,7 @@ class SessionPool:
         if lane.stuck_s > timeout_s:
             # The shard is away. Waiting would tell nothing new, and fill the server with requests that wait.
             raise UnavailableError(f"a session shard has not answered for {lane.stuck_s:.1f} s")
-        return make_view(tenant, user_id, await lane.submit((tenant, user_id), timeout_s))
+        return make_view(tenant, user_id, await lane.submit(((tenant, user_id), tracing.carried()), timeout_s))
 
     async def stats(self, timeout_s: float = 2.0) -> list[dict[str, int | float] | None]:
         """`Shard.stats` of each shard; None for one that does not answer."""
@@ -253,9 +257,15 @@ def view_of_events(
     )
 
 
+def _rows_of(given: tuple[list[EventRow], tracing.Carried | None]) -> int:
+    return len(given[0])
+
+
 def _caller(method: Any) -> Callable[[list[Any]], Awaitable[Sequence[Any]]]:
-    async def call(batch: list[Any]) -> Sequence[Any]:
-        answer: Sequence[Any] = await _answer(method, batch)
+    async def call(batch: list[tuple[Any, tracing.Carried | None]]) -> Sequence[Any]:
+        traces = [trace for _, trace in batch if trace is not None]
+        asked = [given for given, _ in batch]
+        answer: Sequence[Any] = await (_answer(method, asked, traces) if traces else _answer(method, asked))
         return answer
 
     return call

@@ -54,6 +54,35 @@ def test_a_request_its_steps_and_work_elsewhere_are_one_trace(collector: Collect
     assert [event.name for event in spans["write"].events] == ["first clause"]
 
 
+def test_work_that_several_asked_for_is_in_the_trace_of_each(collector: Collector) -> None:
+    tracing.configure_tracing(TracingConfig(endpoint=collector.url, sample=1.0), "ingress")
+    given = []
+    for number in range(2):
+        token = REQUEST_ID.set(f"r{number}")
+        request = tracing.begin_request({}, f"r{number}")
+        assert request is not None
+        given.append(tracing.carried())
+        request.end("/v1/events", "POST", 202)
+        REQUEST_ID.reset(token)
+    assert tracing.carried() is None
+    with tracing.remote_steps("session.append", [one for one in given if one], requests=5):
+        pass
+    with pytest.raises(ValueError, match="no"), tracing.remote_steps("session.views", [given[0]]):  # type: ignore[list-item]
+        raise ValueError("no")
+    tracing.stop_tracing()
+    appends = [span for span in collector.spans if span.name == "session.append"]
+    roots = {span.trace_id: span for span in collector.spans if span.name == "POST /v1/events"}
+    assert len(appends) == 2 and {span.trace_id for span in appends} == set(roots)
+    for span in appends:
+        assert span.parent_span_id == roots[span.trace_id].span_id
+        ids = [
+            next(pair.value.string_value for pair in one.attributes if pair.key == "tailorbird.request_id")
+            for one in (span, roots[span.trace_id])
+        ]
+        assert ids[0] == ids[1] != ""
+    assert next(span.status.code for span in collector.spans if span.name == "session.views") == 2
+
+
 def test_a_failed_step_and_a_failed_request_are_marked(collector: Collector) -> None:
     tracing.configure_tracing(TracingConfig(endpoint=collector.url, sample=1.0), "ingress")
     request = tracing.begin_request({}, "r2")
