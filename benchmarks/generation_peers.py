@@ -105,13 +105,13 @@ def _llama(asked: argparse.Namespace) -> Peer:
 
 def _openvino_genai(asked: argparse.Namespace) -> Peer:
     """OpenVINO GenAI's continuous batching with its prefix cache, on the weights that our engine `openvino` loads."""
-    import openvino
-    import openvino_genai
     from transformers import AutoTokenizer
 
     from generation.demo import DEMO
     from generation.engines.openvino import prepare
+    from generation.engines.openvino_runtime import genai, openvino
 
+    openvino_genai = genai()
     folder = str(prepare(DEMO, Path(asked.models_dir)))
     scheduler = openvino_genai.SchedulerConfig()
     scheduler.cache_size, scheduler.max_num_seqs, scheduler.enable_prefix_caching = 1, 16, True

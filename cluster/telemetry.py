@@ -44,11 +44,15 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logging(level: str = "info") -> None:
-    """Send the logger `tailorbird` to standard error as JSON lines, in this process, once."""
+    """Send the logger `tailorbird` to standard error as JSON lines, in this process, once.
+
+    To the process's own standard error, which Ray keeps in a file: in a replica Serve puts a logger of its own in the
+    place of `sys.stderr`, which holds lines back until there are many.
+    """
     root = logging.getLogger("tailorbird")
     root.setLevel(level.upper())
     if not any(isinstance(handler.formatter, JsonFormatter) for handler in root.handlers):
-        handler = logging.StreamHandler(sys.stderr)
+        handler = logging.StreamHandler(sys.__stderr__)
         handler.setFormatter(JsonFormatter())
         root.addHandler(handler)
         root.propagate = False

@@ -1,20 +1,21 @@
-"""Traces: one span for a request, and one for each step that it takes, in the ingress and in the writer.
+"""Traces: one span for a request, and one for each step that it takes: in the ingress, a session shard, the writer.
 
 OpenTelemetry, sent by OTLP over HTTP to `tracing.endpoint`; off without one, and then a step costs a comparison. The
-context travels as W3C `traceparent`: in the request's header, and in a `WriteTask`. What a request waits for a session
-shard is a step of the ingress, since a call to a shard carries many requests. A request that comes with a sampled
-`traceparent` is traced; of the others the share `tracing.sample`. Spans hold the request's id, and nothing that says
-whom a request is about.
+context travels as W3C `traceparent`: in the request's header, in a `WriteTask`, and beside what a session shard is
+asked. A call to a shard carries many requests: each that is traced has the call as a span of its own. A request that
+comes with a sampled `traceparent` is traced; of the others the share `tracing.sample`. Spans hold the request's id, and
+nothing that says whom a request is about.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from cluster.sections import TracingConfig
+from cluster.telemetry import REQUEST_ID
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
 Value = str | int | float | bool
+Carried = tuple[str, str]
+"""What travels with a call for a request that is traced: its `traceparent` and its id."""
 
 _NOTHING: AbstractContextManager[None] = nullcontext()
 _tracer: Tracer | None = None
@@ -33,7 +36,7 @@ def configure_tracing(config: TracingConfig, role: str) -> None:
 
     Args:
         config: where to, and which share.
-        role: the part of the system that this process is: `ingress`, `writer`.
+        role: the part of the system that this process is: `ingress`, `session-shard`, `writer`.
     """
     global _tracer, _provider
     if config.endpoint is None or _tracer is not None:
@@ -132,6 +135,12 @@ def traceparent() -> str:
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
+def carried() -> Carried | None:
+    """What a call takes along of the request that is traced in this task; None when none is."""
+    given = traceparent()
+    return (given, REQUEST_ID.get()) if given else None
+
+
 class RemoteStep:
     """Work that another process asked for, as a span of its trace; without a span every call does nothing.
 
@@ -162,11 +171,26 @@ class RemoteStep:
         self._span.end()
 
 
-def remote_step(name: str, given: str, **attributes: Value) -> RemoteStep:
+def remote_step(name: str, given: str, request_id: str = "", **attributes: Value) -> RemoteStep:
     """The span of work that came with this `traceparent`; none where that is empty."""
     if _tracer is None or not given:
         return RemoteStep(None)
-    return RemoteStep(_tracer.start_span(name, _context_of(given), attributes=attributes))
+    named: dict[str, Value] = {"tailorbird.request_id": request_id} if request_id else {}
+    return RemoteStep(_tracer.start_span(name, _context_of(given), attributes=named | attributes))
+
+
+@contextmanager
+def remote_steps(name: str, given: Sequence[Carried], **attributes: Value) -> Iterator[None]:
+    """One piece of work that several requests have asked for together: a span in the trace of each."""
+    spans = [remote_step(name, parent, request_id, **attributes) for parent, request_id in given]
+    try:
+        yield
+    except BaseException as error:
+        for span in spans:
+            span.end(error)
+        raise
+    for span in spans:
+        span.end()
 
 
 def _context_of(given: str) -> Context:

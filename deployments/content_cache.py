@@ -6,7 +6,6 @@ A hit costs one coalesced actor call and no writer; a cache that does not answer
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -22,7 +21,19 @@ from cluster.config import Settings, parse_section
 from cluster.errors import OverloadError, TailorbirdError
 from cluster.messages import EngineInfo, TextDone, TextPiece, WriteTask
 from cluster.sessions.names import NAMESPACE
-from generation.cache import CachedText, ContentCache, Look, Query, cacheable, in_segment, query_of, text_of
+from generation.cache import (
+    CachedText,
+    ContentCache,
+    Look,
+    Query,
+    cacheable,
+    in_segment,
+    query_of,
+    shard_names,
+    shard_of,
+    text_of,
+    writer_mark,
+)
 from generation.config import GenerationConfig
 
 log = logging.getLogger("tailorbird.writing")
@@ -74,6 +85,10 @@ class CacheShard:
         if (event := self._flights.pop((query.key, query.segment), None)) is not None:
             event.set()
 
+    async def holds(self, queries: list[Query]) -> list[bool]:
+        """Whether the texts of queries are there; n in, n out."""
+        return [self._cache.holds(query) for query in queries]
+
     async def stats(self) -> dict[str, int]:
         """The counts of the cache."""
         return asdict(self._cache.counts)
@@ -83,12 +98,10 @@ def cache_actors(config: GenerationConfig) -> list[Any]:
     """Handles of all shards; those that do not run yet are started. No shards where the budget is 0."""
     import ray
 
-    if config.cache_bytes == 0:
-        return []
     actor = ray.remote(CacheShard)
     return [
         actor.options(
-            name=f"content-cache-{index}-of-{config.cache_shards}-{config.cache_bytes}",
+            name=name,
             namespace=NAMESPACE,
             lifetime="detached",
             get_if_exists=True,
@@ -97,7 +110,7 @@ def cache_actors(config: GenerationConfig) -> list[Any]:
             max_concurrency=2000,  # one that waits for a text holds a place
             enable_task_events=False,
         ).remote(config.cache_bytes // config.cache_shards)
-        for index in range(config.cache_shards)
+        for name in shard_names(config)
     ]
 
 
@@ -112,8 +125,7 @@ class CachedWriter:
     def __init__(self, writer: Writing, settings: Settings) -> None:
         self._writer = writer
         self.config = parse_section(GenerationConfig, settings.generation, "generation")
-        made_by = f"{settings.engine}\0{settings.model}\0{self.config.model_dump_json()}"
-        self._made_by = hashlib.blake2b(made_by.encode(), digest_size=8).hexdigest()
+        self._made_by = writer_mark(settings.engine, settings.model, self.config)
         self._shards: Sequence[Any] = ()
         self._looks: list[Coalescer[tuple[Query, float], Look]] = []
         self._settling: set[asyncio.Task[None]] = set()
@@ -147,8 +159,7 @@ class CachedWriter:
                     yield frame
             return
         query = query_of(task, self._made_by)
-        shard = int.from_bytes(hashlib.blake2b(task.items[0].item_id.encode(), digest_size=4).digest())
-        shard %= len(self._shards)
+        shard = shard_of(task, len(self._shards))
         begun = time.monotonic()
         found = await self._find(shard, query, task.deadline_s, wait=not task.ahead)
         if not task.ahead:

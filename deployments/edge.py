@@ -103,7 +103,7 @@ class UntilDeadline:
                 named = orjson.loads(body).get("timeout_ms")
             except (orjson.JSONDecodeError, AttributeError):
                 named = None
-            if isinstance(named, int) and named > 0:
+            if isinstance(named, (int, float)) and named > 0:  # 3000.0 is a whole number in JSON, and to the routes too
                 return min(named / 1000, 120.0)
         return self._settings.ingress.timeout_s
 

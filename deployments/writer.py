@@ -58,7 +58,7 @@ class Writer:
         begun = time.monotonic()
         first = True
         REQUEST_ID.set(task.request_id)
-        span = remote_step("write", task.traceparent, kind=task.kind, language=task.language)
+        span = remote_step("write", task.traceparent, task.request_id, kind=task.kind, language=task.language)
         try:
             async with aclosing(self._writer.write(task)) as frames:
                 async for frame in frames:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 
 from cluster.messages import Item, TextDone, WriteTask
 from generation import prompts
+from generation.config import GenerationConfig
 from generation.facts import facts_of, facts_of_task, spoken_title
 
 CACHED_KINDS = frozenset(prompts.KINDS) - {"chat"}
@@ -137,6 +138,10 @@ class ContentCache:
             self.counts.evicted += 1
         self.counts.entries = len(self._entries)
 
+    def holds(self, query: Query) -> bool:
+        """Whether a look-up would give a text. Counts as no look."""
+        return self._find(query) is not None
+
     def is_led(self, query: Query) -> bool:
         """Whether somebody is writing the text at this moment."""
         return (query.key, query.segment) in self._leases
@@ -174,6 +179,24 @@ class ContentCache:
         del variants[flight[1]]
         if not variants:
             del self._variants[flight[0]]
+
+
+def writer_mark(engine: str, model: str, config: GenerationConfig) -> str:
+    """What stands for all that a text depends on beside its task: engine, model, and how they write."""
+    how = config.model_dump_json(exclude={"cache_bytes", "cache_shards", "prefetch_items", "prefetch_share"})
+    return hashlib.blake2b(f"{engine}\0{model}\0{how}".encode(), digest_size=8).hexdigest()
+
+
+def shard_names(config: GenerationConfig) -> list[str]:
+    """Names of the actors that share the cache, in order; none where its budget is 0."""
+    shards = config.cache_shards if config.cache_bytes else 0
+    return [f"content-cache-{index}-of-{shards}-{config.cache_bytes}" for index in range(shards)]
+
+
+def shard_of(task: WriteTask, shards: int) -> int:
+    """The place of the actor that keeps the texts of a task."""
+    digest = hashlib.blake2b(task.items[0].item_id.encode(), digest_size=4).digest()
+    return int.from_bytes(digest) % shards
 
 
 def cacheable(task: WriteTask) -> bool:

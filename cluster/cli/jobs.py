@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Jobs on the running copy's Ray.", no_args_is_help=True)
 
-NAMES = ("ingest", "refresh", "evaluate", "export", "promote", "prune", "demo")
+NAMES = ("ingest", "refresh", "evaluate", "export", "promote", "prune", "demo", "pregenerate")
 JobId = Annotated[str, typer.Argument(help="The job's id, as `jobs list` shows it.")]
 
 

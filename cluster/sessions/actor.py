@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from cluster.coded import Known, News
@@ -15,6 +16,7 @@ from cluster.sessions.names import NAMESPACE, is_shard, shard_name
 from cluster.sessions.shard import Shard
 from cluster.store.events import EventRow
 from cluster.telemetry import configure_logging
+from cluster.tracing import Carried, configure_tracing, remote_steps
 
 STATS_TIMEOUT_S = 5.0
 
@@ -25,6 +27,7 @@ class SessionShard:
     def __init__(self, index: int, settings: Settings) -> None:
         self._index = index
         configure_logging(settings.log_level)
+        configure_tracing(settings.tracing, "session-shard")
         self._shard = Shard(settings)
         self._started: asyncio.Task[None] | None = None
         self._beside: list[asyncio.Task[None]] = []
@@ -34,15 +37,19 @@ class SessionShard:
         await self._start()
         return self._index
 
-    async def append(self, batches: list[list[EventRow]]) -> list[list[bool]]:
-        """See `Shard.append`."""
+    async def append(self, batches: list[list[EventRow]], traces: Sequence[Carried] = ()) -> list[list[bool]]:
+        """See `Shard.append`. `traces` are of the requests among these that are traced."""
         await self._start()
-        return await self._shard.append(batches)
+        with remote_steps("session.append", traces, requests=len(batches)):
+            return await self._shard.append(batches)
 
-    async def views(self, people: list[tuple[str, str]], known: Known) -> tuple[News, list[bytes]]:
-        """See `Shard.views`."""
+    async def views(
+        self, people: list[tuple[str, str]], known: Known, traces: Sequence[Carried] = ()
+    ) -> tuple[News, list[bytes]]:
+        """See `Shard.views`. `traces` are of the requests among these that are traced."""
         await self._start()
-        return await self._shard.views(people, known)
+        with remote_steps("session.views", traces, people=len(people)):
+            return await self._shard.views(people, known)
 
     async def write(self, part: str, method: str, args: tuple[Any, ...]) -> Any:
         """See `Shard.write`."""

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cluster import tracing
 from cluster.coalescer import Coalescer
 from cluster.coded import StoredView, Words, seen_of
 from cluster.config import Settings
@@ -31,6 +32,8 @@ RETIRE_AFTER_S = 60.0
 RESIZE_RETRY_S = 1.0
 STUCK_S = 1.0
 """A shard that has not answered an append for so long is away: killed, its database locked, its disk full."""
+Trace = tracing.Carried | None
+"""Of a request that is traced."""
 
 
 @dataclass(slots=True)
@@ -38,8 +41,8 @@ class _Lane:
     """The way to one shard."""
 
     shard: Any
-    appends: Coalescer[list[EventRow], list[bool]]
-    views: Coalescer[tuple[str, str], tuple[Words, bytes]]
+    appends: Coalescer[tuple[list[EventRow], Trace], list[bool]]
+    views: Coalescer[tuple[tuple[str, str], Trace], tuple[Words, bytes]]
 
 
 class SessionPool:
@@ -112,7 +115,9 @@ class SessionPool:
         size, queue = limits.max_batch, limits.max_queue
         return _Lane(
             shard,
-            Coalescer(_caller(shard.append), max_batch=size, max_queue=queue, in_flight=CALLS_IN_FLIGHT, weigh=len),
+            Coalescer(
+                _caller(shard.append), max_batch=size, max_queue=queue, in_flight=CALLS_IN_FLIGHT, weigh=_rows_of
+            ),
             Coalescer(_Views(shard), max_batch=size, max_queue=queue, in_flight=CALLS_IN_FLIGHT),
         )
 
@@ -156,9 +161,10 @@ class SessionPool:
             self._check_room(lanes)
         if len(parts) == 1:
             ((shard, (_, rows)),) = parts.items()
-            return await lanes[shard].appends.submit(rows, timeout_s)
+            return await lanes[shard].appends.submit((rows, tracing.carried()), timeout_s)
+        trace = tracing.carried()
         answers = await asyncio.gather(
-            *(lanes[shard].appends.submit(rows, timeout_s) for shard, (_, rows) in parts.items()),
+            *(lanes[shard].appends.submit((rows, trace), timeout_s) for shard, (_, rows) in parts.items()),
             return_exceptions=True,
         )
         new = [False] * len(events)
@@ -188,7 +194,7 @@ class SessionPool:
         if lane.stuck_s > timeout_s:
             # The shard is away. Waiting would tell nothing new, and fill the server with requests that wait.
             raise UnavailableError(f"a session shard has not answered for {lane.stuck_s:.1f} s")
-        words, record = await lane.submit((tenant, user_id), timeout_s)
+        words, record = await lane.submit(((tenant, user_id), tracing.carried()), timeout_s)
         return StoredView(user_id, tenant, words, record, HEAD_BYTES)
 
     async def stats(self, timeout_s: float = 2.0) -> list[dict[str, int | float] | None]:
@@ -234,9 +240,10 @@ class _Views:
         self._shard = shard
         self._words = Words(0)
 
-    async def __call__(self, people: list[tuple[str, str]]) -> list[tuple[Words, bytes]]:
+    async def __call__(self, batch: list[tuple[tuple[str, str], Trace]]) -> list[tuple[Words, bytes]]:
         words = self._words
-        news, records = await _answer(self._shard.views, people, words.known)
+        people, traces = _apart(batch)
+        news, records = await _answer(self._shard.views, people, words.known, *traces)
         if news[0] != words.name:  # the shard began anew, or forgot everybody
             if news[0] != self._words.name:
                 self._words = Words(news[0])
@@ -262,12 +269,23 @@ def view_of_events(
     )
 
 
+def _rows_of(given: tuple[list[EventRow], Trace]) -> int:
+    return len(given[0])
+
+
 def _caller(method: Any) -> Callable[[list[Any]], Awaitable[Sequence[Any]]]:
-    async def call(batch: list[Any]) -> Sequence[Any]:
-        answer: Sequence[Any] = await _answer(method, batch)
+    async def call(batch: list[tuple[Any, Trace]]) -> Sequence[Any]:
+        asked, traces = _apart(batch)
+        answer: Sequence[Any] = await _answer(method, asked, *traces)
         return answer
 
     return call
+
+
+def _apart(batch: list[tuple[Any, Trace]]) -> tuple[list[Any], list[list[tracing.Carried]]]:
+    """What is asked for; and the last argument of the call, which is there when any request is traced."""
+    traces = [trace for _, trace in batch if trace is not None]
+    return [given for given, _ in batch], [traces] if traces else []
 
 
 async def _answer(method: Any, *args: Any) -> Any:

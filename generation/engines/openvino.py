@@ -78,15 +78,15 @@ def prepare(model: str, models_dir: Path, progress: Progress = log.info) -> Path
 
 
 def _convert(source: Path, folder: Path) -> None:
-    import openvino_genai
     from transformers import AutoConfig, AutoTokenizer
 
     from generation.engines.gguf_file import quantization_of
+    from generation.engines.openvino_runtime import genai
 
     link = folder / source.name
     link.symlink_to(source)
     try:
-        openvino_genai.LLMPipeline(str(link), "CPU", enable_save_ov_model=True)
+        genai().LLMPipeline(str(link), "CPU", enable_save_ov_model=True)
     except RuntimeError as error:
         raise EngineError(f"OpenVINO cannot read {source.name}; the engine bitsandbytes may: {error}") from error
     link.unlink()

@@ -26,7 +26,7 @@ class PagedBackend:
     """
 
     def __init__(self, compiled: Any, rows: int, kv_bytes: int, max_tokens: int) -> None:
-        import openvino
+        from generation.engines.openvino_runtime import openvino
 
         ports = [port for port in compiled.inputs if "_cache." in port.get_any_name()]
         shapes = [[0 if dim.is_dynamic else dim.get_length() for dim in port.get_partial_shape()] for port in ports]
@@ -49,7 +49,7 @@ class PagedBackend:
 
     def step(self, parts: list[Part]) -> np.ndarray:
         """See the protocol."""
-        import openvino
+        from generation.engines.openvino_runtime import openvino
 
         lengths = [len(tokens) for _, _, tokens in parts]
         used = [self._blocks[row][: -(-(start + len(tokens)) // self._block)] for row, start, tokens in parts]
@@ -96,9 +96,7 @@ def compile_paged(folder: Path, threads: int) -> Any:
     Raises:
         RuntimeError: OpenVINO cannot read it, or it is no language model of the usual form.
     """
-    import openvino
-    from openvino import opset13
-    from openvino._offline_transformations import paged_attention_transformation
+    from generation.engines.openvino_runtime import openvino, opset13, paged_attention_transformation
 
     core = openvino.Core()
     model = core.read_model(str(folder / "openvino_model.xml"))

@@ -8,6 +8,7 @@ that repeat, and holds a lexicon by a grammar (`engines.grammar`).
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from importlib.util import find_spec
@@ -45,6 +46,7 @@ class VllmEngine(EngineBase):
                 "that is quantised already"
             )
         source = str(await asyncio.to_thread(prepare_model, self._name, self._models_dir))
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         try:
             from vllm import AsyncEngineArgs, AsyncLLMEngine
 

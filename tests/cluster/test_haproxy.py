@@ -129,6 +129,7 @@ def check_problem(answer: httpx.Response) -> None:
     ("path", "body", "least_s", "most_s"),
     [
         ("/v1/recommendations", {"user_id": "1", "timeout_ms": 300}, 0.3, 0.8),
+        ("/v1/recommendations", {"user_id": "1", "timeout_ms": 300.0}, 0.3, 0.8),
         ("/v1/recommendations", {"user_id": "1"}, 1.2, 1.8),
         ("/v1/recommendations", {"user_id": "1", "timeout_ms": "many"}, 1.2, 1.8),
         ("/v1/events", {"user_id": "1", "timeout_ms": 5000}, EVENT_S, EVENT_S + 0.5),

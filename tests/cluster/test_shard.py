@@ -235,11 +235,11 @@ class TestPool:
         async with self.pool(settings.model_copy(update={"ingress": ingress}), 1) as pool:
             gate = asyncio.Event()
             (lane,) = pool._lanes
-            append = lane.shard.append
+            send = lane.appends._send
 
             async def held_up(batches):  # type: ignore[no-untyped-def]
                 await gate.wait()
-                return await append(batches)
+                return await send(batches)
 
             lane.appends._send = held_up
             tasks = []
@@ -330,11 +330,11 @@ class TestPool:
         async with self.pool(settings, 1) as pool:
             (lane,) = pool._lanes
             gate = asyncio.Event()
-            views = lane.views._send
+            send = lane.views._send
 
             async def held_up(people):  # type: ignore[no-untyped-def]
                 await gate.wait()
-                return await views(people)
+                return await send(people)
 
             lane.views._send = held_up
             loop = asyncio.get_running_loop()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -50,6 +52,35 @@ def test_a_request_its_steps_and_work_elsewhere_are_one_trace(collector: Collect
     assert attributes["tailorbird.request_id"].string_value == "r1"
     assert attributes["http.response.status_code"].int_value == 200
     assert [event.name for event in spans["write"].events] == ["first clause"]
+
+
+def test_work_that_several_asked_for_is_in_the_trace_of_each(collector: Collector) -> None:
+    tracing.configure_tracing(TracingConfig(endpoint=collector.url, sample=1.0), "ingress")
+    given = []
+    for number in range(2):
+        token = REQUEST_ID.set(f"r{number}")
+        request = tracing.begin_request({}, f"r{number}")
+        assert request is not None
+        given.append(tracing.carried())
+        request.end("/v1/events", "POST", 202)
+        REQUEST_ID.reset(token)
+    assert tracing.carried() is None
+    with tracing.remote_steps("session.append", [one for one in given if one], requests=5):
+        pass
+    with pytest.raises(ValueError, match="no"), tracing.remote_steps("session.views", [given[0]]):  # type: ignore[list-item]
+        raise ValueError("no")
+    tracing.stop_tracing()
+    appends = [span for span in collector.spans if span.name == "session.append"]
+    roots = {span.trace_id: span for span in collector.spans if span.name == "POST /v1/events"}
+    assert len(appends) == 2 and {span.trace_id for span in appends} == set(roots)
+    for span in appends:
+        assert span.parent_span_id == roots[span.trace_id].span_id
+        ids = [
+            next(pair.value.string_value for pair in one.attributes if pair.key == "tailorbird.request_id")
+            for one in (span, roots[span.trace_id])
+        ]
+        assert ids[0] == ids[1] != ""
+    assert next(span.status.code for span in collector.spans if span.name == "session.views") == 2
 
 
 def test_a_failed_step_and_a_failed_request_are_marked(collector: Collector) -> None:
@@ -104,3 +135,20 @@ def test_a_log_line_carries_the_id_of_its_request() -> None:
         "request_id": "r6",
         "route": "/",
     }
+
+
+def test_log_lines_reach_the_process_s_own_standard_error() -> None:
+    """Serve replaces `sys.stderr` in its replicas by a logger that holds lines back."""
+    code = """
+import io, logging, sys
+sys.stderr = io.StringIO()
+from cluster.telemetry import REQUEST_ID, configure_logging
+configure_logging("info")
+configure_logging("info")
+REQUEST_ID.set("r7")
+logging.getLogger("tailorbird.live").info("version %s serves", "v1")
+logging.getLogger("tailorbird.live").debug("not told")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    (line,) = [json.loads(line) for line in done.stderr.splitlines()]
+    assert (line["message"], line["request_id"], line["level"]) == ("version v1 serves", "r7", "info")

@@ -63,6 +63,7 @@ async def answered(app: Any, path: str, body: bytes) -> httpx.Response:
     ("path", "body", "limit_s"),
     [
         ("/v1/recommendations", b'{"timeout_ms": 100}', 0.1),
+        ("/v1/recommendations", b'{"timeout_ms": 100.0}', 0.1),
         ("/v1/recommendations", b"not JSON", 0.4),
         ("/v1/recommendations", b'{"timeout_ms": "100"}', 0.4),
         ("/v1/events", b'{"timeout_ms": 100}', 0.2),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from cluster.config import parse_section
 from cluster.errors import ConfigError
+from cluster.launch import ROOT
 from generation import engines
 from generation.config import GenerationConfig
 from generation.demo import prepare_model
@@ -56,3 +61,31 @@ def test_openvino_reads_its_own_folders(tmp_path: Path) -> None:
     assert reads("demo") and not reads(str(tmp_path))
     (tmp_path / "openvino_model.xml").touch()
     assert reads(str(tmp_path))
+
+
+def test_openvino_tells_nobody_that_it_is_used(tmp_path: Path) -> None:
+    """Its own package would send an event at import and keep a client id in the home folder."""
+    script = """
+import sys
+heard = []
+sys.addaudithook(lambda event, _: heard.append(event) if event.startswith(("socket.", "urllib", "os.fork")) else None)
+from generation.engines.openvino_runtime import genai, openvino
+openvino.Core().available_devices, genai().SchedulerConfig
+assert not [name for name in sys.modules if name.startswith("openvino_telemetry.")], "telemetry is loaded"
+assert not heard, heard
+"""
+    home = os.environ | {"HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], env=home, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_openvino_is_imported_in_one_place() -> None:
+    others = [
+        file
+        for folder in ("generation", "benchmarks", "deployments", "jobs")
+        for file in (ROOT / folder).rglob("*.py")
+        if file.name != "openvino_runtime.py"
+        and re.search(r"^\s*(import|from) openvino", file.read_text(), re.MULTILINE)
+    ]
+    assert others == []
