@@ -174,8 +174,7 @@ class RecommendationLog:
             recommendation_id,
             created_ms,
             found.model_version,
-            # The ranking is the same whenever it is asked for: each item was certain to be where it is.
-            tuple((item.item_id, item.score, 1.0, item.source) for item in found.items),
+            tuple((item.item_id, item.score, item.propensity, item.source) for item in found.items),
             user_id,
             before=before,
             tenant=tenant,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import orjson
@@ -18,7 +19,9 @@ from cluster.errors import InputError
 from cluster.messages import Item, RankedItem, RankedList, RankQuery, SessionView
 from cluster.records import item_record
 from deployments.context import offer_texts, query_of, stored_view_of
-from deployments.schemas import Id, RecommendRequest, RecommendResponse
+from deployments.list_schemas import RecommendRequest, RecommendResponse
+from deployments.paths import NO_PATHS, paths_of
+from deployments.schemas import Id
 from deployments.services import Services, services_of
 
 router = APIRouter(tags=["recommendations"])
@@ -89,7 +92,8 @@ async def _recommend(request: RecommendRequest, services: Services) -> Response:
     query = await query_of(services, request, view, before)
     found = await services.recommender.rank(query, end_s - time.monotonic())
     offer_texts(services, view, found)
-    return _response(services, found, view.degraded, request.include, stored, before)
+    paths = await paths_of(services, found, stored) if request.explain == "path" else {}
+    return _response(services, found, view.degraded, request.include, stored, before, paths)
 
 
 def _response(
@@ -99,11 +103,14 @@ def _response(
     include: list[Any],
     user_id: str | None = None,
     before: tuple[str, ...] = (),
+    paths: Mapping[str, list[dict[str, Any]]] = NO_PATHS,
 ) -> Response:
     tenant = services.tenant
     items = []
     for entry in found.items:
         place = _place(entry)
+        if entry.item_id in paths:
+            place["path"] = paths[entry.item_id]
         if include:
             place["item"] = _fields(services.catalogue.get(tenant, entry.item_id), include)
         items.append(place)
@@ -125,7 +132,14 @@ def _place(entry: RankedItem) -> dict[str, Any]:
         if reason.feature is not None:
             shown["feature"] = reason.feature
         reasons.append(shown)
-    return {"item_id": entry.item_id, "score": entry.score, "source": entry.source, "reasons": reasons}
+    place: dict[str, Any] = {
+        "item_id": entry.item_id, "score": entry.score, "source": entry.source, "reasons": reasons
+    }  # fmt: skip
+    if entry.propensity < 1.0:
+        place["propensity"] = entry.propensity
+    if entry.rules:
+        place["rules"] = [{"rule_id": rule_id, "kind": kind} for rule_id, kind in entry.rules]
+    return place
 
 
 def _fields(item: Item | None, include: list[Any]) -> dict[str, Any]:
