@@ -19,7 +19,7 @@ NO_REASONS: Reasons = ([], [], [], [])
 
 
 class ListColumns(RankedList):
-    """A `RankedList` whose items are made when somebody asks for them.
+    """A `RankedList` whose items are made when somebody asks for them; none that rules or exploration had a say in.
 
     Args:
         places: best first. reasons: of all places; none when empty.
@@ -66,17 +66,9 @@ def places_of(found: RankedList) -> Places:
 
 
 def as_json(found: RankedList) -> list[dict[str, Any]]:
-    """The places as an answer shows them, with their reasons; what is None is left out."""
+    """The places as an answer shows them, with their reasons; what says nothing is left out."""
     if not isinstance(found, ListColumns):
-        return [
-            {
-                "item_id": entry.item_id,
-                "score": entry.score,
-                "source": entry.source,
-                "reasons": [_shown(r.kind, r.weight, r.item_id, r.feature) for r in entry.reasons],
-            }
-            for entry in found.items
-        ]
+        return [_place(entry) for entry in found.items]
     counts, kinds, weights, items = found.reasons
     shown = list(map(_shown, kinds, weights, items))
     parts = [shown[start:end] for start, end in pairwise(accumulate(counts, initial=0))]
@@ -84,6 +76,16 @@ def as_json(found: RankedList) -> list[dict[str, Any]]:
         {"item_id": item_id, "score": score, "source": source, "reasons": parts[place] if parts else []}
         for place, (item_id, score, _, source) in enumerate(found.places)
     ]
+
+
+def _place(entry: RankedItem) -> dict[str, Any]:
+    reasons = [_shown(reason.kind, reason.weight, reason.item_id, reason.feature) for reason in entry.reasons]
+    place = {"item_id": entry.item_id, "score": entry.score, "source": entry.source, "reasons": reasons}
+    if entry.propensity < 1.0:
+        place["propensity"] = entry.propensity
+    if entry.rules:
+        place["rules"] = [{"rule_id": rule_id, "kind": kind} for rule_id, kind in entry.rules]
+    return place
 
 
 def _shown(kind: str, weight: float, item_id: str | None, feature: str | None = None) -> dict[str, Any]:

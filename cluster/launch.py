@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -44,6 +45,9 @@ RAY_SWITCHES: Mapping[str, str] = {
     "RAY_worker_niceness": "0",
     # Of tasks and calls that ended the control store keeps this many in memory, for the dashboard (100,000 by default).
     "RAY_task_events_max_num_task_in_gcs": "10000",
+    # Without a size what workers print, our log lines too, would grow for ever.
+    "RAY_ROTATION_MAX_BYTES": str(64 << 20),
+    "RAY_ROTATION_BACKUP_COUNT": "3",
     # Takes off what lets a client overrule the application's deadlines.
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.edge:middlewares",
     # A replica that does not take a connection within a second is not busy but gone: another is tried.
@@ -159,6 +163,13 @@ def dashboard_client(info: RunInfo, timeout_s: float = 30.0) -> httpx.Client:
     )
 
 
+def forget_old_sessions(temp_dir: Path) -> None:
+    """Delete what earlier starts have left in Ray's folder, logs above all; the one before stays, for whoever looks."""
+    earlier = sorted(temp_dir.glob("session_2*"))
+    for session in earlier[:-1]:
+        shutil.rmtree(session, ignore_errors=True)
+
+
 class RayHead:
     """The Ray head process of one copy, from start to stop."""
 
@@ -201,6 +212,7 @@ class RayHead:
         if settings.ray.num_cpus is not None:
             command.append(f"--num-cpus={settings.ray.num_cpus}")
         self.temp_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        forget_old_sessions(self.temp_dir)
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(

@@ -112,6 +112,10 @@ class SessionsConfig(Section):
 class RecommenderConfig(Section):
     """How ranking is bound into the application."""
 
+    diversity: float = Field(default=0.0, ge=0, le=1)
+    """`diversity` of the lists whose request does not say."""
+    explore: float = Field(default=0.0, ge=0, le=1)
+    """`explore` of the lists whose request does not say: the share of places drawn among little known items."""
     binding: Literal["ingress", "deployment"] = "ingress"
     """In the ingress replica, or as the Serve deployment `Recommender` with replicas of its own."""
     min_replicas: int = Field(default=1, ge=1)

@@ -11,7 +11,8 @@ from functools import partial
 from cluster import tracing
 from cluster.errors import DeadlineError, NotFoundError, OverloadError, UnavailableError
 from cluster.messages import Item, RankedItem, RankedList, RankQuery, Reason, SessionView, WriteTask
-from deployments.schemas import RecommendRequest, SessionItem
+from deployments.list_schemas import RecommendRequest
+from deployments.schemas import SessionItem
 from deployments.services import Services
 from deployments.writing_schemas import ContentRequest
 
@@ -65,8 +66,10 @@ async def query_of(
     """The ranking query of a request. `shown` are the items of the pages before.
 
     Raises:
-        InputError: the filter cannot be understood.
+        InputError: the filter, or a rule, cannot be understood.
     """
+    rules = await services.request_rules.read(view.tenant, request.rules) if request.rules else ()
+    defaults = services.settings.recommender
     allowed = frozenset(request.candidates) if request.candidates is not None else None
     if request.filter is not None:
         matching = services.catalogue.matching_known(view.tenant, request.filter)
@@ -79,9 +82,12 @@ async def query_of(
         allowed=allowed,
         excluded=frozenset(request.exclude).union(shown),
         include_seen=request.include_seen,
-        diversity=request.diversity,
-        explore=request.explore,
-        explain=request.explain,
+        diversity=defaults.diversity if request.diversity is None else request.diversity,
+        explore=defaults.explore if request.explore is None else request.explore,
+        explain=bool(request.explain),
+        seed=request.seed,
+        rules=rules,
+        steered=request.stored_rules,
     )
 
 

@@ -6,35 +6,8 @@ them against a running copy. `$NAME` in a value stands for something that the an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A request, and what its answer looks like.
-
-    Args:
-        title: what it shows.
-        method: of HTTP. path: as in the document, with `{names}`.
-        ids: values of the names. query: parameters. body: JSON.
-        status: of the answer. answer: a part of it; values differ, names and types do not.
-        keeps: fields of the answer by the shell variable that later examples use.
-        is_stream: whether the answer is a stream of events; `answer` is then a list of lines that are in it.
-    """
-
-    title: str
-    method: str
-    path: str
-    ids: Mapping[str, str] = field(default_factory=dict)
-    query: Mapping[str, str | int] = field(default_factory=dict)
-    body: Any = None
-    status: int = 200
-    answer: Any = None
-    keeps: Mapping[str, str] = field(default_factory=dict)
-    is_stream: bool = False
-
+from deployments.admin_examples import ADMINISTRATION, RULES
+from deployments.example import Example
 
 _ALIEN, _STAR_WARS = "183", "50"
 _LAMP = {"title": "Harbour Lamp", "categories": ["Lamps"], "attributes": {"year": 2026, "price": 49.5}}
@@ -103,6 +76,30 @@ RECOMMENDATIONS = (
             "n": 3,
         },
         answer={"items": [{"item_id": "...", "score": 1.2}]},
+    ),
+    Example(
+        "Rules for one list, and a place in five drawn among items of which little is known",
+        "POST",
+        "/v1/recommendations",
+        body={
+            "user_id": "42",
+            "rules": [
+                {"kind": "pin", "item_id": "258", "position": 2},
+                {"kind": "bury", "filter": "year < 1980", "factor": 5},
+                {"kind": "cap", "filter": 'genre == "Drama"', "max_items": 1},
+            ],
+            "explore": 0.2,
+            "seed": 7,
+            "n": 5,
+        },
+        answer={"items": [{"item_id": "...", "score": 1.2}]},
+    ),
+    Example(
+        "Why, as a path through the graph",
+        "POST",
+        "/v1/recommendations",
+        body={"user_id": "42", "explain": "path", "n": 2},
+        answer={"items": [{"path": [{"kind": "you"}, {"kind": "item", "item_id": "..."}]}]},
     ),
     Example(
         "The same as an address",
@@ -293,38 +290,6 @@ USERS = (
     ),
 )
 
-ADMINISTRATION = (
-    Example(
-        "A key for a shop's back end",
-        "POST",
-        "/v1/admin/keys",
-        body={"name": "shop", "scopes": ["read", "write"], "limits": ["100/second"]},
-        status=201,
-        answer={"key_id": "...", "key": "tb_...", "scopes": ["read", "write"]},
-        keeps={"KEY_ID": "key_id"},
-    ),
-    Example("All keys", "GET", "/v1/admin/keys", answer={"keys": [{"key_id": "...", "is_valid": True}]}),
-    Example(
-        "A new key in its place; the old one counts for an hour more",
-        "POST",
-        "/v1/admin/keys:rotate/{key_id}",
-        ids={"key_id": "$KEY_ID"},
-        body={"grace_s": 3600},
-        status=201,
-        answer={"key_id": "...", "key": "tb_...", "replaces": "..."},
-        keeps={"NEW_ID": "key_id"},
-    ),
-    Example("End a key", "DELETE", "/v1/admin/keys/{key_id}", ids={"key_id": "$KEY_ID"}, status=204),
-    Example("And the other", "DELETE", "/v1/admin/keys/{key_id}", ids={"key_id": "$NEW_ID"}, status=204),
-    Example(
-        "The last acts",
-        "GET",
-        "/v1/admin/audit",
-        query={"limit": 2},
-        answer={"entries": [{"actor": "key:bootstrap", "action": "key.revoke"}], "next_before": 7},
-    ),
-)
-
 SESSION = (
     Example(
         "Exchange the key for a session (what browsers do)",
@@ -372,6 +337,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "catalogue": CATALOGUE,
     "users": USERS,
     "administration": ADMINISTRATION,
+    "rules": RULES,
     "session": SESSION,
     "operations": OPERATIONS,
 }

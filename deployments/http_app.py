@@ -23,6 +23,7 @@ from deployments.routes import (
     ops,
     page,
     recommendations,
+    rules,
     session,
     users,
 )
@@ -41,7 +42,20 @@ def routed_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         redoc_url=None,
         generate_unique_id_function=openapi.operation_id,
     )
-    for module in (events, recommendations, content, chat, items, users, feedback, operations, ops, session, admin):
+    for module in (
+        events,
+        recommendations,
+        content,
+        chat,
+        items,
+        users,
+        feedback,
+        operations,
+        ops,
+        session,
+        admin,
+        rules,
+    ):
         app.include_router(module.router)
     page.install(app)
     openapi.describe(app, (EventBatch, EventBody, ItemBody, UserBody))

@@ -40,6 +40,9 @@ API_HEADERS = (
 OWN_DEADLINES = frozenset({"/v1/content", "/v1/chat/completions"})
 """Routes that take a `timeout_ms`, or end by themselves in the time that there is."""
 
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Methods that are told apart in figures; a client can make up others."""
+
 HotRoute = Callable[[bytes, str, str], Awaitable[Response]]
 """A route as a function of the body, the request's id and the tenant. What it raises becomes the problem that it is
 anywhere."""
@@ -149,9 +152,10 @@ class Gate:
         finally:
             self._metrics.in_work -= 1
             route = scope["path"] if hot is not None else _route_of(scope)
-            self._metrics.record(route, scope["method"], status, time.perf_counter() - began)
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            self._metrics.record(route, method, status, time.perf_counter() - began)
             if span is not None:
-                span.end(route, scope["method"], status)
+                span.end(route, method, status)
 
 
 def _route_of(scope: Scope) -> str:

@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from deployments.access import is_open, scope_of
-from deployments.examples import EXAMPLES, Example
+from deployments.example import Example
+from deployments.examples import EXAMPLES
 from deployments.problems import OPENAI_PREFIXES
 from deployments.schemas import OpenAIError, Problem
 
@@ -35,6 +36,7 @@ TAGS = {
     "catalogue": "Items. A change is on disk when it is answered, and in every list within a second.",
     "users": "What you know of people beside what they do. Nobody needs a record to be recommended to.",
     "administration": "API keys and the audit log.",
+    "rules": "Merchandising: items that stand at a place, are boosted, buried or capped in all lists.",
     "session": "How the page signs in.",
     "operations": "Health, metrics, figures for operators, and work that goes on after its request.",
 }
@@ -57,6 +59,7 @@ PARAMETERS = {
     "user_id": "The person.",
     "item_id": "The item.",
     "key_id": "The key's id, not the key.",
+    "rule_id": "The rule.",
     "operation_id": "The operation.",
     "model": "`tailorbird`.",
     "limit": "Length of the page.",

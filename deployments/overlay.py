@@ -1,8 +1,8 @@
 """`Overlay`: the live version as it serves now, with the catalogue's news laid over it.
 
 Items that the version does not know enter by what is known of them (`Ranker.with_items`); items that are hidden,
-expired, not yet available or deleted are left out of every list. Both are made in a thread when something changed or a
-time has come, and then ONE reference is swapped, so a request costs nothing here.
+expired, not yet available or deleted are left out of every list; the tenant's rules are laid over it. All is made in a
+thread when something changed or a time has come, and then ONE reference is swapped, so a request costs nothing here.
 
 How soon: the mirror of the catalogue polls every `store.feed_poll_s` (0.2 s), this looks every `LOOK_S`, and the making
 takes milliseconds for what is left out and some more for what is new; together well under a second.
@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 from cluster.background import end
 from cluster.catalogue import Catalogue
 from cluster.messages import Item
+from cluster.rules import Rule, RuleSets
+from deployments.rule_book import counting
 
 if TYPE_CHECKING:
     from graph.ranking import Ranker
@@ -45,9 +47,16 @@ class Overlay:
         catalogue: the process's mirror.
         tenant: whose items.
         live: the version that the registry says is live, None before the first.
+        rules: all rules of the tenant, the same object while none changes.
     """
 
-    def __init__(self, catalogue: Catalogue, tenant: str, live: Callable[[], Live | None]) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        tenant: str,
+        live: Callable[[], Live | None],
+        rules: Callable[[], tuple[Rule, ...]] = tuple,
+    ) -> None:
         self._catalogue = catalogue
         self._tenant = tenant
         self._live = live
@@ -55,6 +64,9 @@ class Overlay:
         self._base: Live | None = None
         self._fresh: dict[str, Item] = {}
         self._extended: Ranker | None = None
+        self._all_rules = rules
+        self._rules: tuple[Rule, ...] = ()
+        self._sets = RuleSets(tenant)
         self._seq = -1
         self._until_ms = 0
         self._task: asyncio.Task[None] | None = None
@@ -76,18 +88,19 @@ class Overlay:
 
     async def refresh(self) -> bool:
         """Take in what the catalogue and the registry say now; whether anything had to be made."""
-        live, seq = self._live(), self._catalogue.version
+        live, seq, rules = self._live(), self._catalogue.version, self._all_rules()
         now_ms = round(time.time() * 1000)
-        if live is None or (live is self._base and seq == self._seq and now_ms < self._until_ms):
+        same = live is self._base and seq == self._seq and rules is self._rules
+        if live is None or (same and now_ms < self._until_ms):
             return False
         changed = None
         if live is self._base:
             changed = self._catalogue.changed_since(self._tenant, self._seq)
-        await asyncio.to_thread(self._make, live, changed, now_ms)
+        await asyncio.to_thread(self._make, live, changed, rules, now_ms)
         self._seq = seq
         return True
 
-    def _make(self, live: Live, changed: set[str] | None, now_ms: int) -> None:
+    def _make(self, live: Live, changed: set[str] | None, rules: tuple[Rule, ...], now_ms: int) -> None:
         """Blocking. `changed` are the ids to look at, None for all."""
         version, base = live
         fresh = self._fresh_items(base, changed)
@@ -105,8 +118,12 @@ class Overlay:
                 )
             extended = base.with_items(chosen)
         barred, until_ms = self._catalogue.barred(self._tenant, now_ms)
-        self._current = (version, extended.without(barred))
-        self._base, self._fresh, self._extended, self._until_ms = live, fresh, extended, until_ms
+        count, rules_until_ms = counting(rules, now_ms)
+        active = self._sets.resolve(count, self._catalogue, changed)
+        ranker = extended.without(barred)
+        self._current = (version, ranker.steered(active) if active else ranker)
+        self._base, self._fresh, self._extended, self._rules = live, fresh, extended, rules
+        self._until_ms = min(until_ms, rules_until_ms)
 
     def _fresh_items(self, base: Ranker, changed: set[str] | None) -> dict[str, Item]:
         """Items that the version does not know; the same object as before when none of them tells of other things."""

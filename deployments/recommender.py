@@ -22,6 +22,7 @@ from cluster.store import Store
 from cluster.telemetry import configure_logging
 from deployments.overlay import Live
 from deployments.popularity import NO_VERSION, Popularity
+from deployments.rule_book import RuleBook
 from deployments.tenant_versions import TenantVersions
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Recommender:
         self._own_catalogue = catalogue is None
         self._catalogue = catalogue
         self._store: Store | None = None
+        self._rules: RuleBook | None = None
         self._versions: TenantVersions | None = None
         self._popularity: Popularity | None = None
         self._starting: asyncio.Future[None] | None = None
@@ -82,7 +84,9 @@ class Recommender:
         if self._catalogue is None:
             self._catalogue = Catalogue(self._store, poll_s=settings.store.feed_poll_s)
             await self._catalogue.start()
-        self._versions = TenantVersions(settings, self._catalogue, self._store, _load_ranker)
+        self._rules = RuleBook(self._store, settings.store.feed_poll_s)
+        await self._rules.start()
+        self._versions = TenantVersions(settings, self._catalogue, self._store, _load_ranker, self._rules)
         await self._versions.start()
         self._popularity = Popularity(self._store, self._catalogue)
 
@@ -90,6 +94,8 @@ class Recommender:
         """End the polling and close the store."""
         if self._versions is not None:
             await self._versions.stop()
+        if self._rules is not None:
+            await self._rules.stop()
         if self._own_catalogue and self._catalogue is not None:
             await self._catalogue.stop()
         if self._store is not None:

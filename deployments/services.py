@@ -34,6 +34,7 @@ from deployments.page_session import PageSessions
 from deployments.prefetch import Prefetcher
 from deployments.recommendation_log import RecommendationLog
 from deployments.recommender import HandleRanking, Ranking, Recommender, RecommenderClient
+from deployments.request_rules import RequestRules
 from deployments.retrieval import ChatRetriever
 from deployments.writing import WriterClient
 
@@ -87,6 +88,7 @@ class Services:
         self.store: Store
         self.catalogue: Catalogue
         self.recommender: RecommenderClient
+        self.request_rules: RequestRules
         self.retriever: ChatRetriever
         self.log: RecommendationLog
         self.operations: Operations
@@ -126,6 +128,7 @@ class Services:
             ranking = self._local
         else:
             ranking = HandleRanking(self._recommender_handle)
+        self.request_rules = RequestRules(self.catalogue)
         self.recommender = RecommenderClient(ranking, _MAX_RANK_BATCH, settings.sessions.max_queue)
         store = self.store
         self.log = RecommendationLog(

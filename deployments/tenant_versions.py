@@ -23,6 +23,7 @@ from cluster.store import Store
 from cluster.telemetry import SwapMetrics
 from deployments.live import LiveVersion
 from deployments.overlay import Live, Overlay
+from deployments.rule_book import RuleBook
 
 if TYPE_CHECKING:
     from graph.ranking import Ranker
@@ -47,15 +48,22 @@ class TenantVersions:
         catalogue: the process's mirror, of all tenants.
         store: open for reading.
         load: makes a ranker from a version's folder and name; blocking.
+        rules: the rules of all tenants.
     """
 
     def __init__(
-        self, settings: Settings, catalogue: Catalogue, store: Store, load: Callable[[Path, str], Ranker]
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        store: Store,
+        load: Callable[[Path, str], Ranker],
+        rules: RuleBook,
     ) -> None:
         self._settings = settings
         self._catalogue = catalogue
         self._store = store
         self._load = load
+        self._rules = rules
         self._metrics = SwapMetrics()
         self._tenants: dict[str, _Tenant] = {}
         self._task: asyncio.Task[Any] | None = None
@@ -92,7 +100,9 @@ class TenantVersions:
                 cache_dir=self._settings.state_dir.resolve() / "cache" / BUNDLE / tenant,
                 metrics=self._metrics,
             )
-            found = _Tenant(live, Overlay(self._catalogue, tenant, lambda: live.current))
+            found = _Tenant(
+                live, Overlay(self._catalogue, tenant, lambda: live.current, lambda: self._rules.of(tenant))
+            )
             self._tenants[tenant] = found
         await found.live.take(pointer)
         if found.live.current is not None and found.live.current[0] == pointer.version:

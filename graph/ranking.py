@@ -127,7 +127,7 @@ class Ranker:
         return ranker
 
     def steered(self, rules: Sequence[ActiveRule]) -> Ranker:
-        """The same version with these rules in lists asked for with `steered`, in place of those of an earlier call."""
+        """The same version with these rules in lists asked for with `steered`, in place of an earlier call's."""
         ranker = copy(self)
         ranker._steering = Steering.of(rules, self._number)
         return ranker

@@ -1,7 +1,7 @@
-"""`python -m jobs.export`: write events, items and users as JSON Lines.
+"""`python -m jobs.export`: write events, items, users and rules as JSON Lines.
 
-The lines are canonical (sorted keys, UTF-8, no spaces): events in the order in which they were stored, items and users
-in the order of their ids. Loaded into an empty store by `jobs.ingest`, they export to the same bytes again. A file
+The lines are canonical (sorted keys, UTF-8, no spaces): events in the order in which they were stored, the others in
+the order of their ids. Loaded into an empty store by `jobs.ingest`, they export to the same bytes again. A file
 appears whole or not at all; what is stored while the job runs is not in it.
 """
 
@@ -21,6 +21,7 @@ import typer
 from cluster.errors import InputError
 from cluster.filesystems import filesystem_of
 from cluster.records import event_record, item_record, user_record
+from cluster.rules import rule_record
 from cluster.store import Store
 from jobs.common import ConfigOption, TenantOption, progress, run, settings_of, stage
 
@@ -36,13 +37,15 @@ def main(
     ] = None,
     items: Annotated[str | None, typer.Option(help="Where to write the items.")] = None,
     users: Annotated[str | None, typer.Option(help="Where to write the users.")] = None,
+    rules: Annotated[str | None, typer.Option(help="Where to write the rules of merchandising.")] = None,
     tenant: TenantOption = None,
     config: ConfigOption = None,
 ) -> dict[str, Any]:
     """Write what the store holds as JSON Lines that jobs.ingest reads back, byte for byte equal on re-export."""
-    wanted = [(kind, path) for kind, path in (("events", events), ("items", items), ("users", users)) if path]
+    kinds = (("events", events), ("items", items), ("users", users), ("rules", rules))
+    wanted = [(kind, path) for kind, path in kinds if path]
     if not wanted:
-        raise InputError("name at least one file by --events, --items or --users")
+        raise InputError("name at least one file by --events, --items, --users or --rules")
     settings = settings_of(config, tenant=tenant)
     result: dict[str, Any] = {}
     with Store.open(settings, readonly=True) as store:
@@ -53,8 +56,9 @@ def main(
 
 
 def export(store: Store, tenant: str, kind: str, path: str | Path) -> int:
-    """Write one kind (events, items, users) of a tenant to a file or URL. Returns how many there are."""
-    lines = {"events": _event_lines, "items": _item_lines, "users": _user_lines}[kind](store, tenant)
+    """Write one kind (events, items, users, rules) of a tenant to a file or URL. Returns how many there are."""
+    all_lines = {"events": _event_lines, "items": _item_lines, "users": _user_lines, "rules": _rule_lines}
+    lines = all_lines[kind](store, tenant)
     rows = 0
     with _target(str(path)) as out, progress(f"exporting {kind}") as report:
         for line in lines:
@@ -89,6 +93,11 @@ def _user_lines(store: Store, tenant: str) -> Iterator[bytes]:
         for user in page:
             yield orjson.dumps(user_record(user), option=_CANONICAL)
         after = page[-1].user_id
+
+
+def _rule_lines(store: Store, tenant: str) -> Iterator[bytes]:
+    for rule in store.rules.all(tenant):
+        yield orjson.dumps(rule_record(rule), option=_CANONICAL)
 
 
 @contextmanager

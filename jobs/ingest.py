@@ -23,6 +23,7 @@ from cluster.store import Store, connect_store
 from jobs.columns import ColumnMap
 from jobs.common import ConfigOption, TenantOption, progress, run, say, settings_of, stage
 from jobs.intake import Checked, Format, Intake, OnReject
+from jobs.rule_files import read_rules
 
 CHUNK_ROWS = 5000
 """Rows of one transaction."""
@@ -36,6 +37,9 @@ def main(
     ] = None,
     items: Annotated[list[str] | None, typer.Option(help="File, URL or database with items. May be repeated.")] = None,
     users: Annotated[list[str] | None, typer.Option(help="File, URL or database with users. May be repeated.")] = None,
+    rules: Annotated[
+        list[str] | None, typer.Option(help="File or URL with rules of merchandising (JSON Lines). May be repeated.")
+    ] = None,
     map: Annotated[
         list[str] | None,
         typer.Option(help="[KIND.]FIELD=COLUMN,... e.g. user_id=uid or events.timestamp=at. May be repeated."),
@@ -67,21 +71,28 @@ def main(
     files = [("users", url) for url in users or ()]
     files += [("items", url) for url in items or ()]
     files += [("events", url) for url in events or ()]
-    if not files:
-        raise InputError("name at least one file by --events, --items or --users")
+    if not files and not rules:
+        raise InputError("name at least one file by --events, --items, --users or --rules")
     if not separator:
         raise InputError("must be at least one character", "--separator")
     settings = settings_of(config, tenant=tenant)
+    now_ms = time.time_ns() // 1_000_000
+    given = [rule for url in rules or () for rule in read_rules(url, settings.tenant, now_ms)]
     with _rejects_file(rejects) as on_reject:
         intake = Intake(
             settings,
-            now_ms=time.time_ns() // 1_000_000,
+            now_ms=now_ms,
             columns=ColumnMap.parse(map or (), ignore or ()),
             form=Format(encoding, separator, TIME_UNITS_MS[time_unit], type),
             on_reject=on_reject,
             stored_ids=stored_ids,
         )
-        return ingest(settings, intake, files)
+        result = ingest(settings, intake, files)
+    if given:
+        with connect_store(settings) as store:
+            store.rules.put(None, given)
+        result["rules"] = {"rows": len(given), "rejected": 0}
+    return result
 
 
 def ingest(settings: Settings, intake: Intake, files: Sequence[tuple[str, str]]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, distinct, func, or_, select, text
 
 from cluster.cipher import FieldCipher
 from cluster.messages import Event
@@ -80,6 +80,10 @@ def from_row(row: Sequence[Any], cipher: FieldCipher) -> Event:
         context=None if context is None else load(cipher.open(context)),
         tenant=tenant,
     )
+
+
+MAX_PEOPLE = 2_000
+"""Of the people who met an item, the newest that `people_of_both` looks at."""
 
 
 class EventStore(Part):
@@ -235,6 +239,32 @@ class EventStore(Part):
         )
         with self.database.reading() as connection:
             return [(row[0], row[1]) for row in connection.execute(statement)]
+
+    def people_of_both(
+        self, tenant: str, one: str, others: Sequence[str], without: str | None, apart: Sequence[str], liked_from: float
+    ) -> dict[str, int]:
+        """For each of the other items, how many people met it and `one`, among the last `MAX_PEOPLE` who met `one`.
+
+        Args:
+            without: somebody who is not counted. apart: types of events that do not count.
+            liked_from: nor do ratings below this.
+        """
+        c = events.c
+        counts = (
+            c.tenant == tenant,
+            c.type.not_in(list(apart)),
+            or_(c.type != "rating", c.value >= liked_from),
+            *(() if without is None else (c.user_id != without,)),
+        )
+        newest = select(c.user_id).where(*counts, c.item_id == one).order_by(c.seq.desc()).limit(MAX_PEOPLE).subquery()
+        people = func.count(distinct(c.user_id))
+        statement = (
+            select(c.item_id, people)
+            .where(*counts, c.item_id.in_(list(others)), c.user_id.in_(select(newest.c.user_id)))
+            .group_by(c.item_id)
+        )
+        with self.database.reading() as connection:
+            return {row[0]: row[1] for row in connection.execute(statement)}
 
 
 def arrow_schema() -> pyarrow.Schema:

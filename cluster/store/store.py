@@ -24,11 +24,12 @@ from cluster.store.person import Person
 from cluster.store.registry import Registry
 from cluster.store.rekey import Rekey
 from cluster.store.retention import Retention
+from cluster.store.rules import RuleStore
 
 
 class Store:
     """Parts: `events`, `items`, `users`, `registry`, `feedback`, `retention`, `operations`, `outcomes`, `api_keys`,
-    `audit`, `person`, `rekey`.
+    `audit`, `person`, `rekey`, `rules`.
     """
 
     def __init__(self, database: Database) -> None:
@@ -45,6 +46,7 @@ class Store:
         self.audit = AuditLog(database)
         self.person = Person(database)
         self.rekey = Rekey(database)
+        self.rules = RuleStore(database)
         parts: tuple[Part, ...] = (
             self.events,
             self.items,
@@ -58,6 +60,7 @@ class Store:
             self.audit,
             self.person,
             self.rekey,
+            self.rules,
         )
         self._parts = {part.name: part for part in parts}
 

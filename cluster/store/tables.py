@@ -182,6 +182,16 @@ api_keys = Table(
     Index("ix_api_keys_tenant", "tenant"),
 )
 
+rules = Table(
+    "rules",
+    metadata,
+    Column("tenant", Key, nullable=False),
+    Column("rule_id", Key, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "rule_id"),
+)
+
 audit = Table(
     "audit",
     metadata,

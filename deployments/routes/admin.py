@@ -31,7 +31,7 @@ Tenant = Annotated[str | None, Query(max_length=64, description="Another tenant 
 @router.post("/v1/admin/keys", status_code=201, response_model=KeyCreated)
 async def create_key(body: KeyRequest, request: Request, services: ServicesDep) -> Response:
     """Make an API key. The answer is the only place where the key itself is ever shown."""
-    tenant = _tenant(request, body.tenant) or services.tenant
+    tenant = tenant_of(request, body.tenant) or services.tenant
     expires_ms = optional_time(body.expires_at, "expires_at")
     key, stored = new_key(services.keys.hasher, tenant, body.name, body.scopes, body.limits, expires_ms)
     detail = {"name": stored.name, "scopes": list(stored.scopes), "limits": list(stored.limits)}
@@ -43,7 +43,7 @@ async def create_key(body: KeyRequest, request: Request, services: ServicesDep) 
 @router.get("/v1/admin/keys", response_model=KeyList)
 async def list_keys(request: Request, services: ServicesDep, tenant: Tenant = None) -> Response:
     """All keys of the tenant, those that are over too; of all tenants when an operator names none."""
-    keys = await asyncio.to_thread(services.store.api_keys.all, _tenant(request, tenant))
+    keys = await asyncio.to_thread(services.store.api_keys.all, tenant_of(request, tenant))
     return json_response({"keys": [key_record(key) for key in keys]})
 
 
@@ -79,7 +79,7 @@ async def audit(
     before: Annotated[int | None, Query(ge=1, lt=2**63, description="`next_before` of the page before.")] = None,
 ) -> Response:
     """What was administered, the newest first: who, what, to what, and with which request."""
-    whose = _tenant(request, tenant)
+    whose = tenant_of(request, tenant)
     target = None
     if user_id is not None:
         owner = services.of(whose or services.tenant)
@@ -96,7 +96,7 @@ def audit_entry(request: Request, action: str, about: StoredKey, detail: dict[st
     return AuditEntry(principal.subject, action, about.key_id, detail, request_id_of(request), about.tenant)
 
 
-def _tenant(request: Request, asked: str | None) -> str | None:
+def tenant_of(request: Request, asked: str | None) -> str | None:
     """Whose things a request is about: its own tenant's, for an operator what it asks for (None: all)."""
     principal: Principal = request.scope["principal"]
     if principal.is_operator:
@@ -109,7 +109,7 @@ def _tenant(request: Request, asked: str | None) -> str | None:
 async def _find(key_id: str, request: Request, services: Services) -> StoredKey:
     if key_id == BOOTSTRAP:
         raise InputError("the bootstrap key is changed in the settings", "key_id")
-    tenant = _tenant(request, None)
+    tenant = tenant_of(request, None)
     return await asyncio.to_thread(services.store.api_keys.get, tenant, opaque_id(key_id, "key_id"))
 
 

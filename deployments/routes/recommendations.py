@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import orjson
@@ -19,7 +20,9 @@ from cluster.errors import InputError
 from cluster.messages import Item, RankedItem, RankedList, RankQuery, SessionView
 from cluster.records import item_record
 from deployments.context import offer_texts, query_of, stored_view_of
-from deployments.schemas import Id, RecommendRequest, RecommendResponse
+from deployments.list_schemas import RecommendRequest, RecommendResponse
+from deployments.paths import NO_PATHS, paths_of
+from deployments.schemas import Id
 from deployments.services import Services, services_of
 
 router = APIRouter(tags=["recommendations"])
@@ -90,7 +93,8 @@ async def _recommend(request: RecommendRequest, services: Services) -> Response:
     query = await query_of(services, request, view, before)
     found = await services.recommender.rank(query, end_s - time.monotonic())
     offer_texts(services, view, found)
-    return _response(services, found, view.degraded, request.include, stored, before)
+    paths = await paths_of(services, found, stored) if request.explain == "path" else {}
+    return _response(services, found, view.degraded, request.include, stored, before, paths)
 
 
 def _response(
@@ -100,12 +104,16 @@ def _response(
     include: list[Any],
     user_id: str | None = None,
     before: tuple[str, ...] = (),
+    paths: Mapping[str, list[dict[str, Any]]] = NO_PATHS,
 ) -> Response:
     tenant = services.tenant
     items = as_json(found)
-    if include:
-        for place in items:
-            place["item"] = _fields(services.catalogue.get(tenant, place["item_id"]), include)
+    for place in items:
+        item_id = place["item_id"]
+        if item_id in paths:
+            place["path"] = paths[item_id]
+        if include:
+            place["item"] = _fields(services.catalogue.get(tenant, item_id), include)
     body = {
         "recommendation_id": services.log.record(tenant, found, user_id, before),
         "model_version": found.model_version,

@@ -206,3 +206,11 @@ async def test_unknown_routes_and_methods_are_problems(client: httpx.AsyncClient
         answer = await client.request(method, path)
         assert answer.status_code == status
         assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_methods_that_clients_make_up_are_one_in_the_figures(
+    client: httpx.AsyncClient, recorded: Recorded
+) -> None:
+    for number in range(3):
+        await client.request(f"BREW{number}", "/healthz/live")
+    assert [method for _, method, _ in recorded.rows] == ["other"] * 3

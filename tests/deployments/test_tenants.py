@@ -87,6 +87,8 @@ async def acme(app: App) -> Tenant:
     documents = [{"item_id": one.item_id, "title": one.title, "tags": [SECRET]} for one in ITEMS]
     assert (await acme("POST", "/v1/items:import", json=documents)).json()["accepted"] == 8
     await acme("PUT", "/v1/users/ann", json={"attributes": {"note": SECRET}})
+    rule = {"kind": "pin", "item_id": "acme-7", "position": 1, "note": SECRET}
+    assert (await acme("PUT", "/v1/admin/rules/top", json=rule)).status_code == 200
     events = [{"event_id": f"e{n}", "user_id": "ann", "item_id": f"acme-{n}", "type": "like"} for n in range(3)]
     await acme("POST", "/v1/events", json=[{**event, "context": {"note": SECRET}} for event in events])
     await settle(app)
@@ -118,6 +120,7 @@ async def attacks(app: App, acme: Tenant) -> dict[tuple[str, str], dict[str, Any
         "user_id": "ann",
         "operation_id": erasing,
         "key_id": acme.key_id,
+        "rule_id": "top",
         "model": "tailorbird",
     }
     queries = {
@@ -135,6 +138,8 @@ async def attacks(app: App, acme: Tenant) -> dict[tuple[str, str], dict[str, Any
             "user_id": "ann",
             "candidates": ["acme-1", "acme-2"],
             "include": ["title", "tags"],
+            "explain": "path",
+            "rules": [{"kind": "pin", "item_id": "acme-1", "position": 1}],
             "recommendation_id": listed,
         },
         ("POST", "/v1/content"): {"kind": "pitch", "user_id": "ann", "item_id": "acme-1", "timeout_ms": 200},
@@ -151,6 +156,7 @@ async def attacks(app: App, acme: Tenant) -> dict[tuple[str, str], dict[str, Any
         ("POST", "/v1/feedback"): {"user_id": "ann", "recommendation_id": listed, "verdict": "down"},
         ("POST", "/v1/admin/keys"): {"name": "mine", "tenant": "acme", "scopes": ["admin"]},
         ("POST", "/v1/admin/keys:rotate/{key_id}"): {"grace_s": 0},
+        ("PUT", "/v1/admin/rules/{rule_id}"): {"kind": "pin", "item_id": "acme-1", "position": 1},
     }
     document = (await app[0].get("/openapi.json")).json()
     found: dict[tuple[str, str], dict[str, Any]] = {}
@@ -176,7 +182,9 @@ async def test_no_route_shows_or_changes_what_is_anothers(app: App, acme: Tenant
     await rival("PUT", "/v1/items/own-1", json={"title": "Own"})
     tried = await attacks(app, acme)
     before = rows_of(app[1], "acme")
-    assert all(before[name] for name in ("events", "items", "users", "recommendations", "operations", "api_keys"))
+    assert all(
+        before[name] for name in ("events", "items", "users", "recommendations", "operations", "api_keys", "rules")
+    )
     # Without `tenant` first: where naming a tenant is forbidden, not naming one may not help either.
     for order in (lambda params: {k: v for k, v in params.items() if k != "tenant"}, lambda params: params):
         for (method, path), request in tried.items():

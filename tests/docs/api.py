@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deployments.examples import EXAMPLES, Example
+from deployments.example import Example
+from deployments.examples import EXAMPLES
 from deployments.http_app import routed_app
 from deployments.openapi import ERRORS, TAGS
 from tests.docs.configuration import type_of

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from deployments.examples import Example
+from deployments.example import Example
 
 _VARIABLE = re.compile(r"\$[A-Z_]+")
 _WIDTH = 100

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from deployments.examples import EXAMPLES, Example
+from deployments.example import Example
+from deployments.examples import EXAMPLES
 from deployments.http_app import routed_app
 from deployments.openapi import TAGS
 from tests.docs.api import PAGE, examples_of, operations, page

@@ -13,7 +13,8 @@ import httpx
 import jsonschema
 import pytest
 
-from deployments.examples import EXAMPLES, Example
+from deployments.example import Example
+from deployments.examples import EXAMPLES
 from tests.docs.curl import command, covers
 from tests.integration.conftest import Copy
 

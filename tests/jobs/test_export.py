@@ -8,6 +8,7 @@ import pytest
 
 from cluster.config import Settings
 from cluster.messages import Event, Item, User
+from cluster.rules import Rule
 from cluster.store import Store
 from jobs import export as export_job
 from jobs.export import export
@@ -32,7 +33,11 @@ ITEMS = [
     Item("B", updated_ms=5),
 ]
 USERS = [User("u", {"age": 42, "tags": ["x"]}, 7), User("用户 42")]
-KINDS = ("events", "items", "users")
+RULES = [
+    Rule("a/b", "pin", item_id="a/b", position=1, note="太吵", updated_ms=9),
+    Rule("z", "boost", filter='genre == "Drama"', factor=2.5, enabled=False, starts_ms=1_000, ends_ms=2_001),
+]
+KINDS = ("events", "items", "users", "rules")
 
 
 def filled(settings: Settings) -> None:
@@ -41,6 +46,7 @@ def filled(settings: Settings) -> None:
         store.events.append(EVENTS)
         store.items.put(ITEMS)
         store.users.put(USERS)
+        store.rules.put(None, [*RULES, Rule("other", "cap", each="tag", max_items=1, tenant="other")])
         store.events.append([Event("other", "x", "y", "view", 1, tenant="other")])
 
 
@@ -52,7 +58,12 @@ def test_a_backup_comes_back_byte_for_byte(
     args = [part for kind in KINDS for part in (f"--{kind}", first[kind])]
     ran = run_job("jobs.export", *args)
     assert ran.code == 0, ran.stderr
-    assert {kind: ran.result[kind]["rows"] for kind in KINDS} == {"events": 3, "items": 3, "users": 2}
+    assert {kind: ran.result[kind]["rows"] for kind in KINDS} == {
+        "events": 3,
+        "items": 3,
+        "users": 2,
+        "rules": 2,
+    }
     settings.state_dir.rename(tmp_path / "old")
     assert run_job("jobs.ingest", *args).code == 0
     again = {kind: tmp_path / f"{kind}-again.jsonl" for kind in KINDS}

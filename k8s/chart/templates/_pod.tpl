@@ -96,6 +96,10 @@ imagePullSecrets:
   value: "0"
 - name: RAY_task_events_max_num_task_in_gcs
   value: "10000"
+- name: RAY_ROTATION_MAX_BYTES
+  value: "67108864"
+- name: RAY_ROTATION_BACKUP_COUNT
+  value: "3"
 - name: RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH
   value: deployments.edge:middlewares
 - name: RAY_SERVE_HAPROXY_TIMEOUT_CONNECT_S
