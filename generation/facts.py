@@ -13,6 +13,7 @@ PEOPLE_KEYS = ("people", "director", "directors", "actors", "cast", "author", "a
 YEAR_KEYS = ("year", "release_year", "published_year")
 MAX_VALUE_CHARS = 400
 _SMALL_CHARS = 3
+_PRONOUNS = frozenset(("nothing", "none", "nobody", "nowhere", "no"))
 _ARTICLES = "The|A|An|Il|La|Le|Les|El|Los|Las|Das|Der|Die|L'"
 _TRAILING_ARTICLE = re.compile(rf"^(?P<rest>.+), (?P<article>{_ARTICLES})(?P<tail>\s*\(.*\))?$")
 _TITLE_YEAR = re.compile(r"\s*\((?P<year>1[89]\d\d|20\d\d)\)\s*$")
@@ -45,7 +46,9 @@ def quoted(title: str) -> str:
     """
     words = re.findall(r"[^\W\d_]+", title)
     small = sum(word.islower() and len(word) > _SMALL_CHARS for word in words)
-    common = len(words) <= 1 and (not words or words[0].lower() in vocabulary().words or len(words[0]) <= _SMALL_CHARS)
+    common = len(words) <= 1 and (
+        not words or words[0].lower() in vocabulary().words | _PRONOUNS or len(words[0]) <= _SMALL_CHARS
+    )
     plain = title[:1].isupper() and not small and not common and not re.search(r"[.!?:;,]", title)
     return title if plain or re.search(r"[\u3000-\u9fff]", title) else f"“{title}”"
 

@@ -155,7 +155,6 @@ def _story(profile: Profile, shared: str, draw: Draw) -> list[Pattern]:
     ways: list[Pattern] = [
         (opened, nouns, having),
         (opened, nouns, that),
-        (opened, nouns, having, moments),
         (
             opened,
             nouns,
@@ -170,6 +169,7 @@ def _story(profile: Profile, shared: str, draw: Draw) -> list[Pattern]:
             ),
         ),
         ((*map(article, _double(adjectives)),), nouns, that),
+        ((*map(article, _double(adjectives)),), nouns, moments),
     ]
     topics = [theme.topic for theme in profile.themes]
     if len(topics) > 1:

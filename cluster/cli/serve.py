@@ -3,7 +3,7 @@
 1. the port is checked, the settings are read, an API key is made if there is none
 2. the demo is prepared when the store is empty: data loaded, language model made ready (`python -m jobs.demo`)
 3. Ray starts, on ports and in a folder of its own
-4. Serve deploys the application; when no version was ever published, the first training runs beside it as a Ray job
+4. Serve deploys the application; when there are events and no version, the first training runs beside it as a Ray job
 5. a real, authenticated answer is awaited, then the address, the key and three lines to paste are printed
 6. until Ctrl-C (or SIGTERM) Ray is watched; then requests in work are answered and all that was started is stopped
 """
@@ -37,6 +37,8 @@ from cluster.serve_app import resize as resize_shards
 
 _DRAIN_S = 6.0
 """How long requests in work may take when the copy stops; replicas are reachable for half of it in any case."""
+_STORE_WAIT_S = 10.0
+"""How long a job that writes an SQLite file may take to end."""
 _SEEN_S = 1.0
 """Until Serve's state shows that it has a new config."""
 
@@ -49,7 +51,7 @@ def serve(
         bool, typer.Option("--demo/--no-demo", help="Load the demo (MovieLens-100K) when the store is empty.")
     ] = True,
     train: Annotated[
-        bool, typer.Option("--train/--no-train", help="Train the first version when none was published.")
+        bool, typer.Option("--train/--no-train", help="Train the first version when there are events and none is live.")
     ] = True,
 ) -> None:
     """Start Tailorbird on this machine and keep it running until Ctrl-C."""
@@ -68,9 +70,13 @@ def serve(
         began = time.monotonic()
         if demo:
             _prepare(settings)
+        has_version, has_events = _found(settings)
         with _stage("start Ray"):
             info = head.start()
-        _bring_up(settings, info, head, key, train)
+        trained = train and (has_version or has_events)
+        _bring_up(settings, info, head, key, trains=trained and not has_version, need_version=trained)
+        if not has_version and not has_events:
+            console.print("  no events yet: load some (jobs.ingest, POST /v1/events), then run jobs.refresh")
         console.print(f"[bold green]ready[/] in {time.monotonic() - began:.1f} s")
         _print_welcome(info.http_url, key, key_is_given=settings.api_key is not None)
         while head.alive():
@@ -108,12 +114,11 @@ def resize(
         wait_until_running(info, lambda: True, 300, lambda said: console.print(f"  [dim]{said}[/]"))
 
 
-def _bring_up(settings: Settings, info: RunInfo, head: RayHead, key: str, train: bool) -> None:
+def _bring_up(settings: Settings, info: RunInfo, head: RayHead, key: str, *, trains: bool, need_version: bool) -> None:
     with _stage("deploy the application"):
         deploy(info, settings)
-        untrained = train and not _has_version(settings)
         client = job_client(info)
-        job_id = submit_job(client, "refresh", []) if untrained else None
+        job_id = submit_job(client, "refresh", []) if trains else None
         if job_id is None:
             wait_until_running(info, head.alive, 300, lambda said: console.print(f"  [dim]{said}[/]"))
     if job_id is not None:
@@ -122,7 +127,7 @@ def _bring_up(settings: Settings, info: RunInfo, head: RayHead, key: str, train:
                 raise UnavailableError(f"the first training failed: {client.get_job_info(job_id).message}")
     with _stage("wait for a real answer"):
         wait_until_running(info, head.alive, 300, lambda said: console.print(f"  [dim]{said}[/]"))
-        version = wait_until_answering(info.http_url, key, head.alive, 120, need_version=train)
+        version = wait_until_answering(info.http_url, key, head.alive, 120, need_version=need_version)
     console.print(f"  model version {version}")
 
 
@@ -135,14 +140,14 @@ def _prepare(settings: Settings) -> None:
             raise UnavailableError(f"the demo could not be prepared (exit code {done.returncode})")
 
 
-def _has_version(settings: Settings) -> bool:
+def _found(settings: Settings) -> tuple[bool, bool]:
+    """Whether there is a live version, and whether there are events to learn one from. Makes the tables."""
     from cluster.store import Store
 
-    store = Store.open(settings, readonly=True)
-    try:
-        return store.registry.live(settings.tenant, "graph") is not None
-    finally:
-        store.close()
+    with Store.open(settings, wait_s=_STORE_WAIT_S) as store:
+        store.migrate()
+        live = store.registry.live(settings.tenant, "graph")
+        return live is not None, bool(store.events.scan(settings.tenant, limit=1))
 
 
 def _check_sections() -> None:

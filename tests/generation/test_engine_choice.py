@@ -17,6 +17,7 @@ from generation import engines
 from generation.config import GenerationConfig
 from generation.demo import prepare_model
 from generation.engines import make, resolve
+from generation.engines.openvino import prepare as prepare_openvino
 from generation.engines.openvino import reads
 
 
@@ -89,3 +90,19 @@ def test_openvino_is_imported_in_one_place() -> None:
         and re.search(r"^\s*(import|from) openvino", file.read_text(), re.MULTILINE)
     ]
     assert others == []
+
+
+@pytest.mark.integration
+def test_openvino_needs_no_torch(models_dir: Path) -> None:
+    script = """
+import asyncio, sys
+from pathlib import Path
+from generation.config import GenerationConfig
+from generation.engines import make
+asyncio.run(make("openvino", "demo", GenerationConfig(kv_bytes=8 << 20, threads=1), Path(sys.argv[1])).start())
+assert "torch" not in sys.modules
+"""
+    prepare_openvino("demo", models_dir)  # converting does need it
+    command = [sys.executable, "-c", script, str(models_dir)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

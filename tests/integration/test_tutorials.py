@@ -31,7 +31,7 @@ def test_on_the_demo(page: str, server: Copy, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("page", "arguments", "state"),
-    [("tutorials/shop.md", ("--no-demo",), ".homeware"), ("tutorials/news.md", ("--no-demo", "--no-train"), ".news")],
+    [("tutorials/shop.md", ("--no-demo",), ".homeware"), ("tutorials/news.md", ("--no-demo",), ".news")],
 )
 def test_with_a_copy_of_its_own(
     page: str, arguments: tuple[str, ...], state: str, models_dir: Path, tmp_path: Path
