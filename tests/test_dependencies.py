@@ -1,4 +1,4 @@
-"""No version that constraints.txt names has a known vulnerability. Skipped, and said why, where no database is in reach."""
+"""No version of constraints.txt has a known vulnerability. Skipped, and said why, where no database is in reach."""
 
 from __future__ import annotations
 
