@@ -10,7 +10,7 @@ from sqlalchemy import Connection, distinct, func, or_, select, text
 
 from cluster.cipher import FieldCipher
 from cluster.messages import Event
-from cluster.store.part import Part, dump, load, write
+from cluster.store.part import Part, by_number, dump, load, write
 from cluster.store.tables import events
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class EventStore(Part):
         """A page of the tenant's events in order; the last number is where the next page starts."""
         statement = (
             select(events)
-            .where(events.c.tenant == tenant, events.c.seq > after_seq)
+            .where(by_number(events.c.tenant, tenant), events.c.seq > after_seq)
             .order_by(events.c.seq)
             .limit(limit)
         )
@@ -210,7 +210,7 @@ class EventStore(Part):
         while True:
             statement = (
                 select(*chosen)
-                .where(events.c.tenant == tenant, events.c.seq > after)
+                .where(by_number(events.c.tenant, tenant), events.c.seq > after)
                 .order_by(events.c.seq)
                 .limit(rows)
             )

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Table, select
 
 from cluster.messages import DEFAULT_TENANT
-from cluster.store.part import Part, dump, load, write
+from cluster.store.part import Part, by_number, dump, load, write
 from cluster.store.retention import user_digest
 from cluster.store.tables import erasures, feedback, recommendations
 
@@ -132,9 +132,8 @@ class FeedbackStore(Part):
             connection.execute(self.insert_into(table).on_conflict_do_nothing(), rows)
 
     def _page(self, table: Table, tenant: str, after_seq: int, limit: int) -> Sequence[Any]:
-        statement = (
-            select(table).where(table.c.tenant == tenant, table.c.seq > after_seq).order_by(table.c.seq).limit(limit)
-        )
+        here = (by_number(table.c.tenant, tenant), table.c.seq > after_seq)
+        statement = select(table).where(*here).order_by(table.c.seq).limit(limit)
         with self.database.reading() as connection:
             return connection.execute(statement).fetchall()
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from sqlalchemy import event
 
 from cluster.errors import InputError
 from cluster.messages import Event
@@ -73,6 +76,23 @@ class TestEvents:
         first = store.events.scan("default", limit=4)
         second = store.events.scan("default", after_seq=first[-1][0], limit=4)
         assert [event.event_id for _, event in first + second] == [f"e{n}" for n in range(7)]
+
+    def test_pages_by_number_are_not_sorted(self, store: Store) -> None:
+        """Each page would take as long as the whole table, however short it is."""
+        if store.database.dialect != "sqlite":
+            pytest.skip("asks SQLite for its plan")
+        store.events.append([make_event(n) for n in range(50)])
+        asked: list[tuple[str, Any]] = []
+        engine = store.database._reader
+        event.listen(engine, "before_cursor_execute", lambda c, cursor, sql, values, *_: asked.append((sql, values)))
+        list(store.events.arrow_batches("default", rows=10, after=20, until=30))
+        store.events.scan("default", 10, 5)
+        store.feedback.scan("default", 10, 5)
+        plans = []
+        with store.database.reading() as connection:
+            for sql, values in asked.copy():
+                plans += [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)]
+        assert len(plans) >= 3 and all("PRIMARY KEY" in plan for plan in plans), plans
 
     def test_arrow_batches(self, store: Store) -> None:
         store.events.append([make_event(n, value=n if n % 2 else None, context={"n": n}) for n in range(7)])
