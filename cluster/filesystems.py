@@ -17,3 +17,14 @@ def filesystem_of(url: str) -> tuple[Any, str]:
         filesystem, path = FileSystem.from_uri(url)
         return ArrowFSWrapper(filesystem), path
     return fsspec.url_to_fs(url)
+
+
+def native(stream: Any) -> Any:
+    """An opened file as pyarrow reads it best: its own, where it is one in fsspec's clothes.
+
+    On Google Cloud Storage only this can be read as Parquet: asking for a file's size by going to its end fails there.
+    """
+    import pyarrow as pa
+
+    inner = getattr(stream, "stream", None)
+    return inner if isinstance(inner, pa.NativeFile) else stream

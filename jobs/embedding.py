@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cluster.config import Settings
-from cluster.filesystems import filesystem_of
+from cluster.filesystems import filesystem_of, native
 from cluster.messages import Item
 from graph.config import GraphConfig
 from graph.text import TextEncoder, find_encoder
@@ -69,7 +69,7 @@ class TextVectors:
     def _read(self, path: str) -> None:
         try:
             with self._filesystem.open(path, "rb") as stream:
-                table = pq.read_table(stream)
+                table = pq.read_table(native(stream))
         except (FileNotFoundError, pa.ArrowException) as error:  # removed by another job, or not ours
             say(f"{path} is left out: {error}")
             return

@@ -19,7 +19,7 @@ from typing import IO, Any
 import orjson
 
 from cluster.errors import InputError
-from cluster.filesystems import filesystem_of
+from cluster.filesystems import filesystem_of, native
 from jobs.databases import is_database, open_query, safe_name
 
 FORMATS = {
@@ -222,7 +222,7 @@ def _parquet(url: str, stream: IO[bytes]) -> tuple[tuple[str, ...], Generator[Ro
     import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(stream)
+        file = pq.ParquetFile(native(stream))
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"is not a Parquet file: {error}", url) from None
     columns = tuple(file.schema_arrow.names)

@@ -1,4 +1,4 @@
-"""S3: files to ingest, files that are exported, and versions, on a real server."""
+"""S3 and Google Cloud Storage: files to ingest, files that are exported, versions and text vectors, on real servers."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ import pytest
 from cluster.artifacts import BundleWriter, delete_bundle, open_bundle
 from cluster.errors import BundleError
 from cluster.filesystems import filesystem_of
+from jobs.embedding import TextVectors, digest_of
 from tests.jobs.conftest import RunJob
-from tests.object_store import s3_server
+from tests.object_store import gcs_server, s3_server
 
 
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    with s3_server("shop") as environment, pytest.MonkeyPatch.context() as patch:
+@pytest.fixture(scope="module", params=["s3://shop", "gs://anonymous@shop"])
+def bucket(request: pytest.FixtureRequest) -> Iterator[str]:
+    server = s3_server if request.param.startswith("s3") else gcs_server
+    with server("shop") as environment, pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        yield "s3://shop"
+        yield request.param
 
 
 def put(url: str, content: bytes) -> str:
@@ -72,3 +74,9 @@ def test_a_version_in_a_bucket(bucket: str, tmp_path: Path) -> None:
         open_bundle(url, tmp_path / "another-cache")
     delete_bundle(url)
     assert not filesystem.exists(filesystem_of(f"{url}/manifest.json")[1])
+
+
+def test_text_vectors_in_a_bucket(bucket: str) -> None:
+    TextVectors(bucket, "encoder").put([digest_of("é")], np.ones((1, 3), dtype=np.float32))
+    again = TextVectors(bucket, "encoder")
+    assert again["é"].tolist() == [1.0, 1.0, 1.0] and "a" not in again
