@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cluster.messages import ActiveRule, RankedItem, RankQuery, SessionView
+from graph.bundle import save_model
+from graph.model import Model
 from graph.ranking import Ranker
 from tests.graph.conftest import LOUD, QUIET
 from tests.graph.test_ranking import view
@@ -132,3 +135,36 @@ def test_rules_of_the_tenant_count_where_they_are_asked_for(ranker: Ranker) -> N
     mixed = steered.rank([replace(BASE, steered=True), BASE, replace(BASE, steered=True, diversity=0.5)])
     assert [found.items[0].item_id == QUIET[9] for found in mixed] == [True, False, True]
     assert [entry.item_id for entry in mixed[1].items] == ids(ranker, BASE)
+
+
+@pytest.fixture
+def retrieving(model: Model, tmp_path: Path) -> Ranker:
+    """The same version with candidates from an index, few enough that rules must bring theirs along."""
+    serving = model.config.serving.model_copy(update={"exhaustive_items": 1, "retrieve": 10})
+    save_model(replace(model, config=model.config.model_copy(update={"serving": serving})), tmp_path / "version")
+    return Ranker.load(tmp_path / "version")
+
+
+def test_rules_hold_where_candidates_are_retrieved(
+    retrieving: Ranker, ranker: Ranker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert retrieving._retriever is not None
+    retrieving._retriever._popular = retrieving._retriever._popular[:5]
+    assert QUIET[28] not in ids(retrieving, replace(BASE, n=60))
+    rules = (pin(QUIET[28], 2), shift("boost", QUIET[20:26], 1e6, "up"), cap(2, LOUD))
+    found = entries(retrieving, replace(BASE, n=9, rules=rules))
+    assert [entry.item_id for entry in found] == ids(ranker, replace(BASE, n=9, rules=rules))
+    assert found[1].item_id == QUIET[28] and set(QUIET[20:26]) <= {entry.item_id for entry in found}
+    assert sum(entry.item_id in LOUD for entry in found) == 2
+    monkeypatch.setattr("graph.steering.BOOSTED", 2)
+    kept = {
+        entry.item_id
+        for entry in entries(retrieving, replace(BASE, n=40, rules=rules))
+        if entry.item_id in QUIET[20:26]
+    }
+    assert len(kept) >= 2
+    for query in (replace(BASE, diversity=0.4), replace(BASE, explore=0.4, seed=1)):
+        entries_ = entries(retrieving, query)
+        assert len({entry.item_id for entry in entries_}) == len(entries_) > 0
+        for entry in entries_:
+            assert sum(reason.weight for reason in entry.reasons) == pytest.approx(entry.score, abs=1e-6)

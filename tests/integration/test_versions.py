@@ -18,6 +18,7 @@ from cluster.messages import RankQuery, Version
 from cluster.sessions import view_of_events
 from cluster.store import Store, connect_store
 from graph.ranking import Ranker
+from jobs.model import graph_config_of
 from tests.integration.conftest import Copy
 
 pytestmark = pytest.mark.integration
@@ -75,16 +76,39 @@ def wait_for_version(api: httpx.Client, version: str, timeout_s: float = 15) -> 
         time.sleep(0.1)
 
 
+def test_what_is_served_trained_and_evaluated_is_one_configuration(server: Copy, live: Version, tmp_path: Path) -> None:
+    folder = open_bundle(live.url, tmp_path)
+    words = json.loads((folder / "model.json").read_text())
+    manifest = json.loads((folder / MANIFEST).read_text())
+    ran = server.run(
+        "-m", "jobs.evaluate", "--data", "store", "--peers", "none", "--minutes", "0", "--out", str(tmp_path)
+    )
+    assert ran.returncode == 0, ran.stderr
+    evaluated = json.loads(ran.stdout.splitlines()[-1])
+    hashes = {
+        words["config_hash"],
+        words["meta"]["config_hash"],
+        manifest["meta"]["config_hash"],
+        evaluated["config_hash"],
+        graph_config_of(server.settings).config_hash,
+        Ranker.load(folder).model.config.config_hash,
+    }
+    assert len(hashes) == 1, hashes
+    assert evaluated["unfinished"] == ["tailorbird random 0"]  # nothing is trained for this
+
+
+@pytest.mark.parametrize("diversity", [0.0, 0.3])
 def test_served_lists_equal_offline_lists(
-    api: httpx.Client, server: Copy, store: Store, live: Version, tmp_path: Path
+    api: httpx.Client, server: Copy, store: Store, live: Version, tmp_path: Path, diversity: float
 ) -> None:
     ranker = Ranker.load(open_bundle(live.url, tmp_path), live.version)
     users = [str(number) for number in range(1, USERS + 1)]
     limit = server.settings.sessions.max_events_per_user
     events = store.events.of_users(TENANT, users, limit)
-    offline = ranker.rank([RankQuery(view_of_events(TENANT, user, events[user], limit), 20) for user in users])
+    views = [view_of_events(TENANT, user, events[user], limit) for user in users]
+    offline = ranker.rank([RankQuery(view, 20, diversity=diversity) for view in views])
     for user, expected in zip(users, offline, strict=True):
-        served = api.post("/v1/recommendations", json={"user_id": user, "n": 20}).json()
+        served = api.post("/v1/recommendations", json={"user_id": user, "n": 20, "diversity": diversity}).json()
         assert served["model_version"] == live.version
         assert [entry["item_id"] for entry in served["items"]] == [entry.item_id for entry in expected.items], user
         for entry, same in zip(served["items"], expected.items, strict=True):

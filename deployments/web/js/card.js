@@ -18,11 +18,21 @@ export function card(entry) {
         h("div", { class: "card-acts" }, act("like", entry, item), act("dislike", entry, item))),
       h("h3", {}, h("button", { type: "button", class: "card-open", on: { click: () => openItem(entry) } }, item.title)),
       h("p", { class: "card-genres" }, item.categories.join(" · ")),
+      marks(entry),
       h("p", { class: "card-why" }, headlines(entry).map((line) => h("span", {}, line)))));
   element.style.setProperty("--hue", item.hue);
   if (item.title.length > 34) element.classList.add("is-long");
   watchCard(element, entry);
   return element;
+}
+
+/** What else had a say: rules of merchandising, exploration. Caps say nothing of a single item. */
+function marks(entry) {
+  const kinds = (entry.rules ?? []).map((rule) => rule.kind).filter((kind) => kind !== "cap");
+  if (entry.source === "explore") kinds.push("explore");
+  if (!kinds.length) return null;
+  return h("p", { class: "card-marks" }, [...new Set(kinds)].map((kind) =>
+    h("span", { class: `badge mark-${kind}`, title: t(`mark.${kind}Help`) }, t(`mark.${kind}`))));
 }
 
 function act(type, entry, item) {
