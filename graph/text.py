@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -51,8 +52,11 @@ class TextEncoder:
     def __init__(self, folder: Path, threads: int = 2) -> None:
         import torch
         from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
 
         torch.set_num_threads(threads)
+        if not sys.stderr.isatty():
+            logging.disable_progress_bar()
         self._tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
         self._model = AutoModel.from_pretrained(str(folder), local_files_only=True)
         self._model.eval()
