@@ -63,7 +63,7 @@ class StoreConfig(Section):
     """Pages that the process which writes an SQLite file keeps in memory; a connection that reads keeps a quarter."""
     busy_timeout_s: float = Field(default=30.0, gt=0)
     """How long a statement waits for a locked database."""
-    feed_poll_s: float = Field(default=0.2, gt=0, le=10)
+    feed_poll_s: float = Field(default=0.1, gt=0, le=10)
     """How often the change feeds (catalogue, events accepted elsewhere) are read."""
 
 

@@ -4,7 +4,7 @@ Items that the version does not know enter by what is known of them (`Ranker.wit
 expired, not yet available or deleted are left out of every list; the tenant's rules are laid over it. All is made in a
 thread when something changed or a time has come, and then ONE reference is swapped, so a request costs nothing here.
 
-How soon: the mirror of the catalogue polls every `store.feed_poll_s` (0.2 s), this looks every `LOOK_S`, and the making
+How soon: the mirror of the catalogue polls every `store.feed_poll_s` (0.1 s), this looks every `LOOK_S`, and the making
 takes milliseconds for what is left out and some more for what is new; together well under a second.
 """
 
