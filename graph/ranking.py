@@ -27,7 +27,7 @@ from graph.steering import NONE, Steering, contains
 JITTER = 1e-5
 """Random part of a score, per item, that decides between equals."""
 FILTERS = 16
-"""Sets of allowed items whose numbers are kept."""
+"""Sets of allowed items, and of rules of requests, whose numbers are kept."""
 BATCH = 64
 """Queries that are scored at once at most, which bounds memory."""
 
@@ -54,6 +54,7 @@ class Ranker:
         self._reader = self._read_by(self._number)
         self._barred = np.empty(0, dtype=np.int64)
         self._filters: dict[frozenset[str], np.ndarray] = {}
+        self._asked: dict[tuple[ActiveRule, ...], Steering] = {}
         self._timed = 1.0
         self._traits = model.traits
         self._steering = NONE
@@ -108,6 +109,7 @@ class Ranker:
         ranker = copy(base)
         ranker._origin = base
         ranker._filters, ranker._barred, ranker._steering = {}, np.empty(0, dtype=np.int64), NONE
+        ranker._asked = {}
         first = len(base.items)
         fresh = Fresh(first, content.anchors, content.express(hashed, text))
         ranker._scorer = Scorer(base._scorer.model, fresh)
@@ -250,7 +252,15 @@ class Ranker:
 
     def _steering_of(self, query: RankQuery) -> Steering:
         own = self._steering if query.steered else NONE
-        return own.plus(Steering.of(query.rules, self._number)) if query.rules else own
+        if not query.rules:
+            return own
+        asked = self._asked.get(query.rules)
+        if asked is None:
+            asked = Steering.of(query.rules, self._number)
+            for oldest in list(self._asked)[: max(0, len(self._asked) - FILTERS + 1)]:
+                self._asked.pop(oldest, None)
+            self._asked[query.rules] = asked
+        return own.plus(asked)
 
     def _best(self, query: RankQuery, items: np.ndarray, values: np.ndarray) -> Chosen | None:
         """A plain list from the best items, None if it needs more of them."""

@@ -71,7 +71,7 @@ def diversify(
         if taste is not None and shown is not None:
             worth += TASTE * force * (1.0 - diversity) * _fit(taste, shown, len(chosen))
         if room is not None:
-            worth[room.closed()] = -np.inf
+            worth[room.closed] = -np.inf
         pick = int(worth.argmax())
         if worth[pick] == -np.inf:
             break
@@ -95,7 +95,7 @@ def in_order(n: int, count: int, twins: np.ndarray | None = None, room: Room | N
     for place in range(count):
         if len(chosen) == n:
             break
-        if groups[place] in taken or (room is not None and not room.fits(place)):
+        if groups[place] in taken or (room is not None and room.closed[place]):
             continue
         chosen.append(place)
         if groups[place]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 
 from cluster.messages import ActiveRule
 
@@ -38,10 +39,10 @@ class Pin:
 
 @dataclass(frozen=True, eq=False)
 class Cap:
-    """Of each of the sets `members`, sorted numbers of items, at most `most` are shown."""
+    """Of each of C sets at most `most` items are shown; `members` (N, C) says who is in which."""
 
     rule_id: str
-    members: tuple[np.ndarray, ...]
+    members: sp.csr_matrix
     most: int
 
 
@@ -62,7 +63,11 @@ class Steering:
             if rule.kind == "pin":
                 pins += [Pin(rule.rule_id, int(item), rule.number - 1) for members in sets for item in members]
             elif rule.kind == "cap":
-                caps.append(Cap(rule.rule_id, tuple(members for members in sets if len(members)), rule.number))
+                ends = np.cumsum([0, *map(len, sets)])
+                columns = np.repeat(np.arange(len(sets)), np.diff(ends))
+                places = (np.concatenate(sets), columns) if sets else (columns, columns)
+                shape = (len(number), len(sets))
+                caps.append(Cap(rule.rule_id, sp.csr_matrix((np.ones(len(columns)), places), shape=shape), rule.number))
             else:
                 by = float(np.log(rule.factor)) * (1.0 if rule.kind == "boost" else -1.0)
                 shifts += [Shift(rule.rule_id, rule.kind, members, by) for members in sets if len(members)]
@@ -106,11 +111,7 @@ class Steering:
             [(placed[item], "pin")] if item in placed else [] for item in items.tolist()
         ]
         marks = [(shift.rule_id, shift.kind, inside) for shift, inside in self.moves_of(items)]
-        for cap in self.caps:
-            inside = np.zeros(len(items), dtype=bool)
-            for members in cap.members:
-                inside |= contains(members, items)
-            marks.append((cap.rule_id, "cap", inside))
+        marks += [(cap.rule_id, "cap", np.diff(cap.members[items].indptr) > 0) for cap in self.caps]
         for rule_id, kind, inside in marks:
             for place in np.flatnonzero(inside).tolist():
                 found[place].append((rule_id, kind))
@@ -118,34 +119,35 @@ class Steering:
 
     def room(self, pool: np.ndarray, shown: np.ndarray) -> Room | None:
         """What the caps leave for the items of a pool (M,) where others (m,) are shown already; None without caps."""
-        inside, left = [], []
+        parts, left = [], []
         for cap in self.caps:
-            for members in cap.members:
-                within = contains(members, pool)
-                if within.any():
-                    inside.append(within)
-                    left.append(cap.most - int(contains(members, shown).sum()))
-        return Room(np.stack(inside), np.array(left)) if inside else None
+            inside = cap.members[pool]
+            used = np.unique(inside.indices)
+            taken = np.bincount(cap.members[shown].indices, minlength=cap.members.shape[1])
+            parts.append(inside[:, used])
+            left.append(cap.most - taken[used])
+        return Room(sp.hstack(parts, format="csr"), np.concatenate(left)) if parts else None
 
 
-@dataclass(eq=False)
 class Room:
-    """Of each of C sets of places in a pool at most so many: `member` (C, M) booleans, `left` (C,)."""
+    """Of each of C sets of places in a pool of M at most so many.
 
-    member: np.ndarray
-    left: np.ndarray
+    Args:
+        member: (M, C), who is in which set. left: (C,), how many of each may still be shown.
+    """
 
-    def fits(self, place: int) -> bool:
-        """Whether the item at this place of the pool may still be shown."""
-        return not (self.left[self.member[:, place]] <= 0).any()
-
-    def closed(self) -> np.ndarray:
+    def __init__(self, member: sp.csr_matrix, left: np.ndarray) -> None:
+        self._sets, self._places, self._left = member, member.tocsc(), left.copy()
+        self.closed: np.ndarray = np.asarray(member @ (left <= 0)).astype(bool)
         """(M,): places that may not be shown any more."""
-        return np.asarray(self.member[self.left <= 0].any(axis=0))
 
     def take(self, place: int) -> None:
         """The item at this place is shown."""
-        self.left = self.left - self.member[:, place]
+        sets, places = self._sets, self._places
+        for number in sets.indices[sets.indptr[place] : sets.indptr[place + 1]].tolist():
+            self._left[number] -= 1
+            if self._left[number] <= 0:
+                self.closed[places.indices[places.indptr[number] : places.indptr[number + 1]]] = True
 
 
 NONE = Steering()

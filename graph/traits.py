@@ -19,6 +19,8 @@ from cluster.messages import Item
 MAX_COMPARED = 20_000
 """With more items than this texts are not compared with each other, titles alone decide."""
 BLOCK = 1_000
+MAX_TWINS = 10
+"""Where more items than this have one title, the title is no name but a habit, and they are no twins."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,7 @@ class Traits:
     def groups(self) -> np.ndarray | None:
         """(N,): the twins' numbers, 0 for items that have none; None when no item has."""
         _, place, count = np.unique(self.twins, return_inverse=True, return_counts=True)
-        several = (count[place] > 1) & (self.twins != 0)
+        several = (count[place] > 1) & (count[place] <= MAX_TWINS) & (self.twins != 0)
         return np.where(several, self.twins, 0) if several.any() else None
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+import graph.traits
 from cluster.messages import Item, RankQuery
 from graph.bundle import load_model, save_model
 from graph.config import GraphConfig
@@ -55,8 +56,16 @@ class TestTwins:
         assert Traits.of(items, text, 1.0).groups() is None
         assert Traits.of([]).groups() is None
 
+    def test_a_title_of_many_is_no_name(self) -> None:
+        shirts = [Item(str(n), title="Shirt") for n in range(graph.traits.MAX_TWINS + 1)]
+        assert Traits.of(shirts).groups() is None
+        assert Traits.of(shirts[1:]).groups() is not None
+
     @pytest.mark.parametrize("diversity", [0.0, 0.3])
-    def test_a_list_shows_one_of_them_and_is_as_long_as_ever(self, model: Model, diversity: float) -> None:
+    def test_a_list_shows_one_of_them_and_is_as_long_as_ever(
+        self, model: Model, diversity: float, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(graph.traits, "MAX_TWINS", 30)
         query = RankQuery(SESSION, n=10, diversity=diversity)
         plain = ids(Ranker(model, "v"), query)
         for group in (plain[1:4], plain, LOUD):
@@ -72,7 +81,8 @@ class TestTwins:
         assert {"again", LOUD[7]} & set(ids(wider, query)) != {"again", LOUD[7]}
         assert len(ids(wider, query)) == len(ids(ranker, query))
 
-    def test_explored_and_pinned_items_have_none_beside_them(self, model: Model) -> None:
+    def test_explored_items_have_none_beside_them(self, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(graph.traits, "MAX_TWINS", 30)
         ranker = Ranker(with_twins(model, LOUD, QUIET), "v")
         for seed in range(20):
             assert len(ids(ranker, RankQuery(SESSION, n=10, explore=0.8, seed=seed))) == 2
