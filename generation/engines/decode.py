@@ -8,7 +8,7 @@ is taken without asking the model; its keys are computed along with those of the
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -17,8 +17,14 @@ import numpy as np
 
 from cluster.errors import DeadlineError, EngineError
 from generation.engines.base import Chunk, EngineCounts
+from generation.engines.prefixes import Prefixes
 from generation.engines.sampling import Sampler
 from generation.engines.text import Detokenizer
+
+STEP_S = 0.075
+"""No more of the prompts is read in a step than takes about so long: who leaves, and who writes, waits for its end."""
+LEAST_CHUNK = 32
+"""Fewer tokens are not read at a time: what a call costs in any case would outweigh them."""
 
 Emit = Callable[[Chunk | Exception], None]
 """Takes the pieces of a stream; called by the decode thread. An exception, or a chunk with a reason, is the last."""
@@ -100,6 +106,7 @@ class Batch:
         self._counts = counts
         self._max_batch = max_batch
         self._chunk_tokens = chunk_tokens
+        self._token_s = 0.0
         self._prefixes = Prefixes(backend, prefix_bytes)
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
@@ -121,7 +128,9 @@ class Batch:
         self._count()
         planned = self._plan()
         if planned:
+            began = time.perf_counter()
             logits = self._backend.step([part for _, part in planned])
+            self._learn(sum(len(part.tokens) for _, part in planned), time.perf_counter() - began)
             for sequence, part in planned:
                 self._computed(sequence, part)
             for (sequence, _), values in zip(
@@ -131,6 +140,17 @@ class Batch:
                     self._write(sequence, values)
         self._counts.steps += 1
         self._count()
+
+    def _learn(self, tokens: int, took_s: float) -> None:
+        """Note what a token costs in a step that reads prompts."""
+        if tokens >= LEAST_CHUNK:
+            self._token_s += 0.3 * (took_s / tokens - self._token_s) if self._token_s else took_s / tokens
+
+    def _chunk(self) -> int:
+        """How much of the prompts the next step reads."""
+        if not self._token_s:
+            return min(self._chunk_tokens, LEAST_CHUNK)
+        return min(self._chunk_tokens, max(LEAST_CHUNK, int(STEP_S / self._token_s)))
 
     def _count(self) -> None:
         self._counts.running = len(self.running)
@@ -179,7 +199,7 @@ class Batch:
             for row, sequence in enumerate(self.running)
             if not sequence.reads
         ]
-        budget, begun = self._chunk_tokens, set[tuple[int, ...]]()
+        budget, begun = self._chunk(), set[tuple[int, ...]]()
         for sequence in self._reading:
             row = self.running.index(sequence)
             beginning = tuple(sequence.prompt[: sequence.shared])
@@ -228,39 +248,3 @@ class Batch:
             self._end(sequence, Chunk(delta, len(sequence.prompt), len(sequence.written), reason))
         elif delta:
             sequence.emit(Chunk(delta, len(sequence.prompt), len(sequence.written)))
-
-
-class Prefixes:
-    """Beginnings of prompts whose keys are kept; those that were used for longest ago go first."""
-
-    def __init__(self, backend: Backend, most_bytes: int) -> None:
-        self._backend = backend
-        self._most_tokens = most_bytes // backend.per_token_bytes
-        self._kept: OrderedDict[tuple[int, ...], Any] = OrderedDict()
-
-    def load(self, row: int, beginning: tuple[int, ...]) -> int:
-        """Put as much of a beginning into a row as was kept of it or of others that begin alike; how many tokens."""
-        if not self._kept or not beginning:
-            return 0
-        kept = beginning if beginning in self._kept else max(self._kept, key=lambda other: _common(other, beginning))
-        length = _common(kept, beginning)
-        if length:
-            self._kept.move_to_end(kept)
-            self._backend.load(row, self._kept[kept])
-        return length
-
-    def keep(self, row: int, beginning: tuple[int, ...]) -> None:
-        """Keep the first tokens of a row."""
-        if len(beginning) > self._most_tokens:
-            return
-        self._kept[beginning] = self._backend.save(row, len(beginning))
-        while sum(map(len, self._kept)) > self._most_tokens:
-            self._kept.popitem(last=False)
-
-
-def _common(one: tuple[int, ...], other: tuple[int, ...]) -> int:
-    """How many tokens two beginnings share."""
-    for place, (a, b) in enumerate(zip(one, other, strict=False)):
-        if a != b:
-            return place
-    return min(len(one), len(other))

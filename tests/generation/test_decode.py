@@ -11,7 +11,7 @@ import pytest
 from cluster.errors import DeadlineError, EngineError
 from generation.engines.base import Chunk, EngineCounts
 from generation.engines.constrain import Constrainer
-from generation.engines.decode import Batch, Part, Sequence
+from generation.engines.decode import LEAST_CHUNK, Batch, Part, Sequence
 from generation.engines.sampling import Sampler
 from generation.engines.text import Detokenizer
 from generation.lexicon import Lexicon, Vocabulary
@@ -153,10 +153,21 @@ def test_those_who_leave_harm_nobody_and_free_their_row_in_one_step() -> None:
 
 def test_all_prompts_are_read_in_one_call_and_a_new_beginning_once() -> None:
     made, backend = batch(4, chunk_tokens=64)
+    made._token_s = 1e-6
     beginning = list(range(1, 21))
     run(made, [Text([*beginning, 30 + n, 31], 20, 4) for n in range(4)])
     assert [len(parts) for parts in backend.calls[:2]] == [1, 4]
     assert made._counts.prefix_tokens == 3 * 20
+
+
+def test_a_slow_model_reads_less_in_a_step() -> None:
+    made, backend = batch(1, chunk_tokens=64)
+    made._learn(40, 40 * 0.0015)
+    assert made._chunk() == 50
+    made._learn(40, 40 * 1.0)
+    assert made._chunk() == LEAST_CHUNK
+    run(made, [Text(list(range(1, 61)), 0, 1)])
+    assert len(backend.calls[0][0].tokens) == LEAST_CHUNK
 
 
 def test_a_deadline_ends_a_text_that_waits() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from contextlib import aclosing
@@ -43,6 +44,11 @@ async def settled(engine: Engine, within_s: float = 5.0) -> None:
     while engine.counts().running or engine.counts().waiting:
         assert time.monotonic() < end, "a place in the batch was not freed"
         await asyncio.sleep(0.01)
+
+
+def assert_free_in_time(took: list[float]) -> None:
+    """The least counts, since a busy machine may delay any one; on one that is overloaded time says nothing."""
+    assert min(took) < FREE_S or os.getloadavg()[0] > 2 * (os.cpu_count() or 1), took
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -102,14 +108,15 @@ async def test_leaving_frees_the_place_at_once(engine: Engine, alone: bool) -> N
         )
         async with aclosing(engine.stream(request("left", max_tokens=200))) as chunks:
             await anext(chunks)
-            began = time.monotonic()
+            began, steps = time.monotonic(), engine.counts().steps
         while engine.counts().cancelled == cancelled:
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 20
             await asyncio.sleep(0.001)
         took.append(time.monotonic() - began)
+        assert engine.counts().steps - steps <= 2
         await asyncio.gather(*others)
         await settled(engine)
-    assert min(took) < FREE_S, took  # the least: a busy machine may delay any one
+    assert_free_in_time(took)
 
 
 async def test_leaving_while_a_long_prompt_is_read_frees_the_place_at_once(engine: Engine) -> None:
@@ -122,13 +129,14 @@ async def test_leaving_while_a_long_prompt_is_read_frees_the_place_at_once(engin
             assert not reader.done()
             await asyncio.sleep(0.001)
         reader.cancel()
-        began = time.monotonic()
+        began, steps = time.monotonic(), engine.counts().steps
         while engine.counts().cancelled == cancelled:
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 20
             await asyncio.sleep(0.001)
         took.append(time.monotonic() - began)
+        assert engine.counts().steps - steps <= 2
         await settled(engine)
-    assert min(took) < FREE_S, took
+    assert_free_in_time(took)
 
 
 async def test_cancelling_from_outside_ends_the_stream(engine: Engine) -> None:
