@@ -7,6 +7,7 @@ reasons stay exact, and a handful of numbers is learnt from thousands of held-ou
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,26 @@ DEPTH = 20
 """Places of a list that the weights are learnt for."""
 PAIRS_QUERIES = 300
 """Sessions per step of the pairwise part."""
+
+
+@dataclass(frozen=True)
+class Pull:
+    """Where the weights begin, relative to each source's spread, and how hard `ridge` holds them there."""
+
+    proportions: Mapping[str, float]
+    other: float
+    ridge: float
+
+
+FUSED = {"near": 0.5}
+"""What a source weighs relative to the one that it is fused with; anything from a third to three does as well."""
+TIMED = Pull({}, float(np.exp(-1.0)), 1e-5)
+"""For sessions with times: all sources alike, to be learnt freely."""
+STILL = Pull(
+    {"factors": 1.0, "graph": 0.4, "prior": 0.4, "item_item": 0.3, "near": 0.1, "text": 0.1, "after": 0.1}, 0.03, 1e-2
+)
+"""For sessions without times: what did well in fixed proportions. Held-out events make the sources of a division poorer
+than those of the model, the factorisation most, and weights learnt freely relied too much on the simple ones."""
 
 
 def features(
@@ -44,46 +65,84 @@ def learn_gates(
     excluded: np.ndarray,
     steps: int,
     seed: int,
-    ridge: float = 1e-5,
     alike: Sequence[Hashable] | None = None,
 ) -> dict[str, Gate]:
     """Gates of the sources that put the held-out events at the top of the lists.
 
     First a softmax makes these events likely, which finds the region; then pairs of a held-out item and another one are
-    put in order, weighted by what swapping them does to nDCG (LambdaLoss, Wang et al., 2018).
+    put in order, weighted by what swapping them does to nDCG (LambdaLoss, Wang et al., 2018). Sessions with and without
+    times are learnt from apart: together, each pulled the other's weights off their best.
 
     Args:
         names: of the sources, (S,). values: their scores (S, Q, C). seen: what `context` says of the sessions (Q, 2).
         truth: booleans (Q, C), the held-out items. excluded: booleans (Q, C), items that are no candidates.
-        alike: (S,); sources with equal entries keep the same proportion in every session, so that they can be fused.
+        alike: (S,); sources with equal entries stand in the proportion of `FUSED` always, so that they can be fused.
+    """
+    groups: list[Hashable] = list(names if alike is None else alike)
+    leader = np.array([groups.index(group) for group in groups])
+    follows = leader != np.arange(len(names))
+    share = np.where(follows, np.log([FUSED.get(name, 1.0) for name in names]), 0.0)
+    spread = np.maximum(values.std(axis=2).mean(axis=1), 1e-9)
+    scaled = (values / spread[:, None, None]).astype(np.float32)
+    timeless = seen[:, 1] > 0
+    learnt = {}
+    for still in (False, True):
+        rows = np.flatnonzero(timeless == still)
+        if len(rows):
+            pull = STILL if still else TIMED
+            begin = np.array([np.log(pull.proportions.get(name, pull.other)) for name in names])
+            learnt[still] = _learn(
+                scaled[:, rows], seen[rows, 0], truth[rows], excluded[rows], begin, leader, share, steps, seed,
+                pull.ridge,
+            )  # fmt: skip
+    timed = learnt.get(False, learnt.get(True))
+    assert timed is not None
+    still_more = (learnt.get(True, timed) - timed)[leader]
+    timed[:, 0] -= np.log(spread)
+    rows_of = np.concatenate([timed, still_more], axis=1)
+    return {name: Gate(*(float(v) for v in row)) for name, row in zip(names, rows_of, strict=True)}
+
+
+def _learn(
+    scaled: np.ndarray,
+    known: np.ndarray,
+    truth: np.ndarray,
+    excluded: np.ndarray,
+    begin: np.ndarray,
+    leader: np.ndarray,
+    share: np.ndarray,
+    steps: int,
+    seed: int,
+    ridge: float,
+) -> np.ndarray:
+    """(S, 3) float64: level, slope and bend of each source's logarithmic weight, beginning with levels `begin` (S,).
+
+    A source has the weight of its `leader` (S,), which may be itself, with `share` (S,) added to the level.
     """
     import torch
 
     torch.manual_seed(seed)
-    spread = np.maximum(values.std(axis=2).mean(axis=1), 1e-9)
-    x, timeless = torch.from_numpy(seen.astype(np.float32)).T
+    x = torch.from_numpy(known.astype(np.float32))
     basis = torch.stack([torch.ones_like(x), x, x * x])
-    basis = torch.cat([basis, basis * timeless])
-    scaled = torch.from_numpy((values / spread[:, None, None]).astype(np.float32))
+    values, out = torch.from_numpy(scaled), torch.from_numpy(excluded)
     wanted = torch.from_numpy((truth & ~excluded).astype(np.float32))
     wanted = wanted / wanted.sum(dim=1, keepdim=True).clamp(min=1).sqrt()
-    out = torch.from_numpy(excluded)
-    parameters = torch.zeros(len(names), len(basis))
-    parameters[:, 0] = -1.0
-    groups: list[Hashable] = list(names if alike is None else alike)
-    leader = torch.tensor([groups.index(group) for group in groups])
-
-    def tied() -> Tensor:
-        return torch.cat([parameters[:, :1], parameters[leader, 1:]], dim=1)
-
+    first = torch.from_numpy(leader)
+    beside = torch.zeros(len(scaled), 3)
+    beside[:, 0] = torch.from_numpy(share.astype(np.float32))
+    parameters = torch.zeros(len(scaled), 3)
+    parameters[:, 0] = torch.from_numpy(begin.astype(np.float32))
     start = parameters.clone()
     parameters.requires_grad_(True)
+
+    def tied() -> Tensor:
+        return parameters[first] + beside
+
     optimiser = torch.optim.Adam([parameters], lr=0.05)
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = 0.08 * (1 - step / steps) + 0.002
-        gates = torch.exp(tied() @ basis)
-        logits = torch.einsum("sq,sqc->qc", gates, scaled).masked_fill(out, -1e4)
+        logits = torch.einsum("sq,sqc->qc", torch.exp(tied() @ basis), values).masked_fill(out, -1e4)
         loss = -(torch.log_softmax(logits, dim=1) * wanted).sum() / len(x)
         _descend(optimiser, loss + ridge * (parameters - start).square().sum())
     optimiser = torch.optim.Adam([parameters], lr=0.05)
@@ -91,12 +150,10 @@ def learn_gates(
         for group in optimiser.param_groups:
             group["lr"] = 0.05 * (1 - step / steps) + 0.002
         rows = torch.randperm(len(x))[:PAIRS_QUERIES]
-        logits = torch.einsum("sq,sqc->qc", torch.exp(tied() @ basis[:, rows]), scaled[:, rows])
+        logits = torch.einsum("sq,sqc->qc", torch.exp(tied() @ basis[:, rows]), values[:, rows])
         loss = _lambda_loss(logits.masked_fill(out[rows], -1e4), wanted[rows] > 0)
         _descend(optimiser, loss + ridge * (parameters - start).square().sum())
-    learnt = tied().detach().numpy().astype(np.float64)
-    learnt[:, 0] -= np.log(spread)
-    return {name: Gate(*(float(v) for v in row)) for name, row in zip(names, learnt, strict=True)}
+    return np.asarray(tied().detach().numpy(), dtype=np.float64)
 
 
 def contenders(values: np.ndarray, excluded: np.ndarray, per_source: int, count: int, seed: int) -> np.ndarray:

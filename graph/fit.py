@@ -14,26 +14,24 @@ import numpy as np
 import scipy.sparse as sp
 
 from cluster.messages import Item
-from graph.combine import contenders, draw_candidates, features, learn_gates, weighted
 from graph.config import GraphConfig
 from graph.content import ContentMap, fit_content_map, hashed_features, reduce_text
 from graph.dataset import Interactions
 from graph.factors import fold_in_kernel
 from graph.itemitem import item_item_kernel
 from graph.kernels import Kernel
-from graph.metrics import ndcg, per_query, top
-from graph.model import Bias, Carry, Gate, Model, context
+from graph.metrics import ndcg, top
+from graph.model import Bias, Carry, Gate, Model
 from graph.order import order_kernels
 from graph.reach import reach_of
 from graph.reporting import Report, silent
-from graph.splits import Split, learning_split, newest_split
+from graph.splits import Split
 from graph.train import Trained, is_sampled, train_encoder
 from graph.traits import Traits
 from graph.warm import EncoderState, Warm
+from graph.weighing import divisions, sampled, weigh
 from graph.weights import EventWeights
 
-MANY_USERS = 10
-"""With this many times more people than `max_queries` nothing is held out but of those who are asked about."""
 VALIDATION_SCORES = 200_000_000
 """Scores that are computed to see how good the encoder is, at most."""
 SPARSE_UNMET = 2_000
@@ -108,22 +106,24 @@ def fit(
         report: told how far it is. meta: kept in the model as it is.
     """
     tell = report or silent
-    combine = config.combine
-    if warm is None:
-        few = combine.max_queries if data.shape[0] > MANY_USERS * combine.max_queries else None
-        split = learning_split(data, combine.held_out, combine.random_share, combine.cold_share, config.seed, few)
-    else:
-        split = newest_split(data, warm.until_ms, combine.held_out, combine.max_queries, config.seed)
-    if len(split.users) > combine.max_queries:
-        split = _sample(split, combine.max_queries, config.seed)
-    start = warm.grown(data.item_ids, split.train.pairs).encoder if warm else None
     large = is_sampled(data.pairs, config.encoder)
-    held = make_sources(split.train, content, config, "tune", tell, validation=split, start=start, sampled=large)
-    tell("combine", 0.0, f"{len(split.users)} sessions")
+    splits = divisions(data, config, large, warm)
+    start = warm.grown(data.item_ids, splits[0].train.pairs).encoder if warm else None
+    parts = [
+        (make_sources(
+            split.train, content, config, "tune",
+            lambda stage, share, note, place=place: tell(stage, (place + share) / len(splits), note),  # type: ignore[misc]
+            validation=split, start=start, sampled=large,
+        ), split)
+        for place, split in enumerate(splits)
+    ]  # fmt: skip
+    held = parts[0][0]
+    tell("combine", 0.0, f"{sum(len(split.users) for split in splits)} sessions")
     names = {kernel.name for kernel in held.kernels} | {bias.name for bias in held.biases}
     known = dict(warm.gates) if warm and set(warm.gates) == names else None
-    gates, figures = weigh(held, split, config, known) if len(split.users) else (known or {}, {})
-    epochs = max(held.trained.epochs, 1)
+    asked = [(sources, split) for sources, split in parts if len(split.users)]
+    gates, figures = weigh(asked, config, known) if asked else (known or {}, {})
+    epochs = max(round(float(np.mean([sources.trained.epochs for sources, _ in parts]))), 1)
     sources = make_sources(
         data, content, config, "train", tell,
         epochs=max(1, round(epochs * config.encoder.continued)) if large else epochs,
@@ -250,60 +250,6 @@ def fill_unmet(
     return filled, changed
 
 
-def weigh(
-    sources: Sources, split: Split, config: GraphConfig, known: dict[str, Gate] | None = None
-) -> tuple[dict[str, Gate], dict[str, float]]:
-    """Learn the gates on the held-out sessions, unless they are `known`, and say how good the lists are.
-
-    The figures are honest: they are of one half of the sessions, ranked by gates that the other half gave. The gates
-    returned are learnt on all of them. Known gates are measured on all sessions.
-    """
-    sessions, seen = split.sessions(), split.seen()
-    seen_of = context(sessions)
-    names = [kernel.name for kernel in sources.kernels] + [bias.name for bias in sources.biases]
-    items, combine = split.truth.shape[1], config.combine
-    candidates: np.ndarray | None = None
-    truth: np.ndarray
-    excluded: np.ndarray
-    if items <= combine.candidates:
-        truth, excluded = split.truth.toarray() > 0, seen.toarray() > 0
-    else:
-        candidates = draw_candidates(split.truth, sources.popularity, combine.candidates, config.seed)
-        rows = np.arange(len(sessions))[:, None]
-        truth = np.asarray(split.truth[rows, candidates].todense()) > 0
-        excluded = np.asarray(seen[rows, candidates].todense()) > 0
-    values = features(sources.kernels, sources.biases, sessions, candidates)
-
-    each = np.arange(len(sessions))[:, None]
-    head = contenders(values, excluded, combine.per_source, combine.contenders, config.seed)
-    of_head, truth_of_head, out_of_head = values[:, each, head], truth[each, head], excluded[each, head]
-
-    alike = [kernel.fusion or kernel.name for kernel in sources.kernels] + [bias.name for bias in sources.biases]
-
-    def learn(rows: np.ndarray) -> dict[str, Gate]:
-        return learn_gates(
-            names, of_head[:, rows], seen_of[rows], truth_of_head[rows], out_of_head[rows], combine.steps,
-            config.seed, alike=alike,
-        )  # fmt: skip
-
-    half = np.random.default_rng(config.seed).random(len(sessions)) < (0.5 if known is None else 1.0)
-    figures: dict[str, float] = {}
-    if half.any() and (known is not None or not half.all()):
-        scores = weighted(known or learn(~half), names, values[:, half], seen_of[half])
-        places = sp.csr_matrix(truth[half] & ~excluded[half], dtype=np.float32)
-        hidden = sp.csr_matrix(excluded[half], dtype=np.float32)
-        popular = sources.popularity[candidates[half]] if candidates is not None else sources.popularity
-        figures = {
-            f"{name}@10": float(each.mean()) if len(each) else 0.0
-            for name, each in per_query(top(scores, 10, hidden), places).items()
-        }
-        popular = np.broadcast_to(popular, scores.shape)
-        figures["popularity_ndcg@10"] = ndcg(top(popular, 10, hidden), places)
-        figures["sessions"] = float(half.sum())
-    gates = known or learn(np.ones(len(sessions), dtype=bool))
-    return gates, {name: round(value, 5) for name, value in figures.items()}
-
-
 def recent_popularity(data: Interactions, share: float = 0.1) -> np.ndarray:
     """(N,) float32: the logarithm of how often each item was met in the newest share of all events."""
     if not len(data):
@@ -317,7 +263,7 @@ def _graph_validation(split: Split) -> Callable[[Kernel, np.ndarray], float]:
     items = split.truth.shape[1]
     count = max(VALIDATION_SCORES // items, 1)
     if len(split.users) > count:
-        split = _sample(split, count, 0)
+        split = sampled(split, count, 0)
     sessions, seen = split.sessions(), split.seen()
     step = max(1, VALIDATION_SCORES // 10 // items)
 
@@ -344,9 +290,4 @@ def _similarity_vectors(target: np.ndarray, content: Content, config: GraphConfi
     return np.asarray(joined / np.maximum(np.linalg.norm(joined, axis=1, keepdims=True), 1e-9), dtype=np.float32)
 
 
-def _sample(split: Split, count: int, seed: int) -> Split:
-    rows = np.sort(np.random.default_rng(seed).permutation(len(split.users))[:count])
-    return replace(split, users=split.users[rows], truth=split.truth[rows])
-
-
-__all__ = ["Content", "Sources", "fit", "make_sources", "weigh"]
+__all__ = ["Content", "Sources", "fit", "make_sources"]
