@@ -30,14 +30,14 @@ import json
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks._catalogue import synthetic_model, synthetic_sessions
-from cluster.messages import RankedList, RankQuery, SessionView
+from cluster.messages import ActiveRule, Item, RankedList, RankQuery, SessionView
 from graph.bundle import save_model
 from graph.index import search
 from graph.model import Model
@@ -82,13 +82,13 @@ def movielens(version: Path | None) -> dict[str, Any]:
     from jobs.movielens import dataset_folder, read_items
 
     data, config = ratings(), GraphConfig()
+    items = {item.item_id: item for item in read_items(dataset_folder(), 0)}
     if version is not None:
         ranker = Ranker.load(version)
     else:
         from graph.text import TextEncoder, describe, find_encoder
         from graph.weights import EventWeights
 
-        items = {item.item_id: item for item in read_items(dataset_folder(), 0)}
         encoder = find_encoder(config.content.encoder)
         vectors = {}
         if encoder is not None:
@@ -107,7 +107,23 @@ def movielens(version: Path | None) -> dict[str, Any]:
         "whole": measure(ranker, queries) | {"events": round(float(np.mean([len(q.view.items) for q in queries])), 1)},
         "whole_20_events": measure(ranker, few),
         "diversity": measure(ranker, [RankQuery(q.view, n=10, diversity=0.3) for q in queries]),
+        "explore": measure(ranker, [RankQuery(q.view, n=10, explore=0.2) for q in queries]),
+        "rules": measure(ranker.steered(_rules(items)), [RankQuery(q.view, n=10, steered=True) for q in queries]),
     }
+
+
+def _rules(items: Mapping[str, Item]) -> list[ActiveRule]:
+    """A pin, a boost, and a cap for each category."""
+    by_category: dict[str, set[str]] = {}
+    for item in items.values():
+        for category in item.categories:
+            by_category.setdefault(category, set()).add(item.item_id)
+    sets = tuple(map(frozenset, by_category.values()))
+    return [
+        ActiveRule("pin", "pin", (frozenset([next(iter(items))]),), number=1),
+        ActiveRule("boost", "boost", sets[:1], factor=3.0),
+        ActiveRule("cap", "cap", sets, number=4),
+    ]
 
 
 def shared(lists: Sequence[RankedList], exact: Sequence[Sequence[str]]) -> float:

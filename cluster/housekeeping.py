@@ -35,6 +35,8 @@ def prune_rows(
     for table, kept_days in days.items():
         if kept_days is not None:
             gone |= store.retention.prune(tenant, max(now_ms - round(kept_days * DAY_MS), 0), (table,))
+    if not gone:
+        store.retention.prune_notices()  # the last step of each `prune` above; due when nothing has an age, too
     if ages.operations_days is not None:
         before_ms = max(now_ms - round(ages.operations_days * DAY_MS), 0)
         gone["operations"] = store.operations.prune(tenant, before_ms)

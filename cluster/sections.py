@@ -82,6 +82,8 @@ class RetentionConfig(Section):
     """Notes of finished operations, such as the erasure of a person."""
     audit_days: float | None = Field(default=None, gt=0)
     """The log of what was administered."""
+    versions: int | None = Field(default=5, ge=1)
+    """Versions beside the live one that a refresh leaves; null leaves all to `jobs.prune`."""
 
 
 class SessionsConfig(Section):

@@ -97,6 +97,7 @@ def fit(
     report: Report | None = None,
     meta: Mapping[str, Any] | None = None,
     warm: Warm | None = None,
+    trainer: Callable[..., Trained] = train_encoder,
 ) -> Model:
     """Train everything on `data` and give the model.
 
@@ -104,6 +105,7 @@ def fit(
         warm: go on from this state: the encoder begins with its parameters, the gates are its gates, and what is held
             out for the figures are events newer than all that it has seen.
         report: told how far it is. meta: kept in the model as it is.
+        trainer: what stands for `train_encoder`, such as the same in several processes.
     """
     tell = report or silent
     large = is_sampled(data.pairs, config.encoder)
@@ -113,7 +115,7 @@ def fit(
         (make_sources(
             split.train, content, config, "tune",
             lambda stage, share, note, place=place: tell(stage, (place + share) / len(splits), note),  # type: ignore[misc]
-            validation=split, start=start, sampled=large,
+            validation=split, start=start, sampled=large, trainer=trainer,
         ), split)
         for place, split in enumerate(splits)
     ]  # fmt: skip
@@ -129,7 +131,7 @@ def fit(
         epochs=max(1, round(epochs * config.encoder.continued)) if large else epochs,
         start=held.trained.state if large or warm else None,
         factors=next(kernel.source for kernel in held.kernels if kernel.name == "factors") if large else None,
-        sampled=large,
+        sampled=large, trainer=trainer,
     )  # fmt: skip
     tell("combine", 1.0, "")
     graph = sources.trained.kernel
@@ -171,18 +173,20 @@ def make_sources(
     start: EncoderState | None = None,
     factors: np.ndarray | None = None,
     sampled: bool | None = None,
+    trainer: Callable[..., Trained] = train_encoder,
 ) -> Sources:
     """All sources from these events; with `validation` the encoder stops by it, else after `epochs`.
 
-    `start` and `factors` (N, d) are what the encoder and the factorisation begin with; `sampled` as of `train_encoder`.
+    `start` and `factors` (N, d) are what the encoder and the factorisation begin with; `sampled` as of `train_encoder`,
+    in whose place `trainer` stands.
     """
     positive = data.pairs.positive
     ordered = len(data) > 0 and int(data.time_ms.min()) < int(data.time_ms.max())
     popularity = np.asarray(positive.sum(axis=0)).ravel()
     validate = _graph_validation(validation) if validation is not None and len(validation.users) else None
-    trained = train_encoder(
+    trained = trainer(
         data.pairs, config.encoder, config.seed, validate, epochs, lambda share, note: tell(stage, share, note), start,
-        sampled,
+        sampled=sampled,
     )  # fmt: skip
     kernels = [
         trained.kernel,

@@ -278,9 +278,12 @@ class Ranker:
                 return None
             own = slice(sessions.offsets[row], sessions.offsets[row + 1])
             liked = np.maximum(sessions.strength[own], 0.0)
-            wanted = np.asarray(liked @ self._traits.categories[sessions.item[own]]).ravel()
+            wanted = liked @ self._traits.shares(sessions.item[own])
             total = float(wanted.sum())
-            return Taste(wanted / total, self._traits.categories[items].toarray()) if total > 0 else None
+            if total <= 0:
+                return None
+            kept = np.flatnonzero(wanted)
+            return Taste(wanted[kept] / total, self._traits.shares(items)[:, kept])
 
         return self._chooser.choose(query, candidates, steering, taste, 1.0 - float(sessions.timeless[row]))
 

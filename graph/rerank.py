@@ -30,7 +30,10 @@ SMOOTHING = 0.01
 
 @dataclass(frozen=True, eq=False)
 class Taste:
-    """`wanted` (G,) shares of the person's categories, adding up to 1; `categories` (M, G) of the pool's items."""
+    """`wanted` (G,) shares of the person's categories, adding up to 1; `categories` (M, G) of the pool's items.
+
+    Categories that the person does not want at all may be left out: they say nothing of the divergence.
+    """
 
     wanted: np.ndarray
     categories: np.ndarray
@@ -107,6 +110,6 @@ def in_order(n: int, count: int, twins: np.ndarray | None = None, room: Room | N
 
 def _fit(taste: Taste, shown: np.ndarray, count: int) -> np.ndarray:
     """(M,): how near the list's categories are to the wanted ones with each item added; minus the divergence."""
-    mixed = (shown + taste.categories) / (count + 1)
-    mixed = (1.0 - SMOOTHING) * mixed + SMOOTHING * taste.wanted
-    return np.asarray(np.log(np.maximum(mixed, 1e-9)) @ taste.wanted)
+    share = np.float32((1.0 - SMOOTHING) / (count + 1))
+    mixed = taste.categories * share + (shown * share + SMOOTHING * taste.wanted).astype(np.float32)
+    return np.asarray(np.log(mixed) @ taste.wanted)

@@ -38,6 +38,8 @@ def read_events(store: Store, settings: Settings, config: GraphConfig, catalogue
         read,
         batch_size=1,
         num_cpus=READ_CPUS,
+        # A process for each CPU reads as fast as more of them, which would first have to be started.
+        compute=ray.data.TaskPoolStrategy(max(1, int(ray.cluster_resources().get("CPU", 1)))),
         fn_kwargs={
             "settings": settings.model_copy(update={"state_dir": settings.state_dir.resolve()}),
             "silent": tuple(name for name, weight in settings.events.weights.items() if weight == 0),

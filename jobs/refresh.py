@@ -32,8 +32,10 @@ from graph.fit import Content
 from jobs.common import ConfigOption, TenantOption, actor, progress, run, say, settings_of, stage
 from jobs.embedding import text_vectors
 from jobs.model import graph_config_of, weights_of
+from jobs.prune import prune_versions
 from jobs.reading import read_events, read_items
 from jobs.training import NAME, Plan, train_on_ray, without_people
+from jobs.workers import room
 
 
 def main(
@@ -45,6 +47,12 @@ def main(
         float, typer.Option(help="Share of the live version's nDCG@10 that the new one may lack.", min=0, max=1)
     ] = 0.05,
     no_promote: Annotated[bool, typer.Option("--no-promote", help="Publish, but leave the pointer.")] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes that train together on large data. Default: one for each node with room.", min=1, max=64
+        ),
+    ] = None,
     tenant: TenantOption = None,
     config: ConfigOption = None,
 ) -> dict[str, Any]:
@@ -69,7 +77,7 @@ def main(
         version = time.strftime("%Y%m%dT%H%M%S", time.gmtime(started)) + f"-{graph_config.config_hash[:6]}"
         live = store.registry.live(settings.tenant, NAME)
         absolute = settings.model_copy(update={"state_dir": settings.state_dir.resolve()})
-        plan = Plan(absolute, version, live, incremental, tolerance, force)
+        plan = Plan(absolute, version, live, incremental, tolerance, force, room(workers))
         with stage("training"), progress("training", total=100, unit="%") as report:
             import ray
 
@@ -89,6 +97,9 @@ def main(
                 store.registry.move(settings.tenant, NAME, version, live.version if live else None)
         act = "version.publish" if no_promote else "version.promote"
         store.audit.add(AuditEntry(actor(), act, version, {"gate": made.verdict or "passed"}, tenant=settings.tenant))
+        if settings.retention.versions is not None:
+            with stage("deleting old versions"):
+                prune_versions(store, settings, NAME, settings.retention.versions)
     return {
         "version": version,
         "live": not no_promote,
@@ -100,6 +111,7 @@ def main(
         "users": users,
         "items": known,
         "config_hash": graph_config.config_hash,
+        "workers": plan.workers,
         "training_s": made.stages_s,
         "seconds": round(time.time() - started, 2),
     }
@@ -121,6 +133,10 @@ def ray_for(settings: Settings) -> Iterator[None]:
         except (UnavailableError, ConnectionError) as error:
             raise UnavailableError(f"the server's Ray does not answer: {error}") from error
     else:
+        # When a job is killed, its Ray's agents look for the control store that died with it for this long. And workers
+        # are as nice as the job itself: Ray's default would starve them on a busy machine.
+        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "20")
+        os.environ.setdefault("RAY_worker_niceness", "0")
         with tempfile.TemporaryDirectory(prefix="tb", dir="/tmp") as folder:
             ray.init(
                 address="local",

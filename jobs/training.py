@@ -24,6 +24,7 @@ from graph.fit import Content
 from graph.model import Model
 from graph.weights import EventWeights
 from jobs.common import Progress, say
+from jobs.workers import Together
 
 NAME = "graph"
 TRAIN_CPUS = 0.5
@@ -44,6 +45,8 @@ class Plan:
     """Go on from the live version's state."""
     tolerance: float = 0.05
     force: bool = False
+    workers: int = 1
+    """Processes that train the encoder together."""
 
     @property
     def url(self) -> str:
@@ -115,7 +118,8 @@ def train(
     clock = _Clock(board)
     with tempfile.TemporaryDirectory(prefix="tailorbird-live-") as folder:
         before, warm, note = _live_model(plan, config, Path(folder)) if plan.incremental else (None, None, "")
-        model = fit(data, content, weights, config, clock, {"version": plan.version}, warm=warm)
+        trainer = Together(plan.workers, f"{plan.url}.training")
+        model = fit(data, content, weights, config, clock, {"version": plan.version}, warm=warm, trainer=trainer)
         figures = {name: float(value) for name, value in dict(model.meta["figures"]).items()}
         live = dict(plan.live.metrics) if plan.live else None
         if before is not None and warm is not None:

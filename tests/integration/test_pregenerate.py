@@ -7,6 +7,7 @@ import json
 import httpx
 import pytest
 
+from cluster.store import connect_store
 from tests.integration.conftest import Copy
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -20,7 +21,8 @@ def test_popular_texts_are_written_once_and_served_from_the_cache(server: Copy, 
     first = json.loads(done.stdout)
     assert first["texts"] == 8 and first["written"] == first["texts"] - first["already"] - first["templates"]
     assert first["in_cache"] == first["texts"] - first["templates"]
-    popular = [item["item_id"] for item in api.get("/v1/popular", params={"n": 2}).json()["items"]]
+    with connect_store(server.settings) as store:
+        popular = [item_id for item_id, _ in store.events.popular("default", 2)]
     ask = {"kind": "pitch", "item_id": popular[0], "session": [{"item_id": popular[1], "type": "like"}]}
     answer = api.post("/v1/content", json=ask).json()
     assert answer["source"] == "cached" and answer["usage"]["completion_tokens"] == 0

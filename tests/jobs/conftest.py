@@ -66,7 +66,7 @@ def run_job(tmp_path: Path) -> RunJob:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=400,  # a busy machine starts a Ray slowly
             check=False,
         )
         lines = done.stdout.splitlines()
