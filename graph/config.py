@@ -157,7 +157,8 @@ class CombineConfig(Group):
 
     random_share: float = Field(default=0.3, ge=0.0, le=1.0)
     """Share of the users whose held-out events are drawn at random; the others' are their last ones. The former teach
-    the weights for sessions without times, the latter those for sessions with times."""
+    the weights for sessions without times, the latter those for sessions with times. With fewer sessions than
+    `max_queries` the data are divided twice instead, once in each way."""
     cold_share: float = Field(default=0.2, ge=0.0, lt=1.0)
     """Share of the users who are left out whole and met with their first events only."""
     held_out: float = Field(default=0.2, gt=0.0, lt=1.0)

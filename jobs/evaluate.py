@@ -45,6 +45,7 @@ def main(
     ] = "auto",
     events: Annotated[Path | None, typer.Option(help="Evaluate on this table of events instead.")] = None,
     seeds: Annotated[int, typer.Option(help="Splits with as many seeds, pooled.", min=1, max=100)] = 1,
+    first_seed: Annotated[int, typer.Option(help="The first of these seeds.", min=0)] = 0,
     peers: Annotated[
         str, typer.Option(help=f"`quick`, `all`, `none`, or some of {', '.join(PEERS)} with commas between.")
     ] = "quick",
@@ -102,14 +103,14 @@ def main(
         time.monotonic() + 60 * minutes if minutes is not None else float("inf"),
     )  # fmt: skip
     answers: Answers = {}
-    for seed in range(seeds):
+    for seed in range(first_seed, first_seed + seeds):
         for family, views in protocols.items():
             asked = peers_named(named, family == "cold-item")
             label = f"{family} {seed}" if seeds > 1 else family
             with stage(label), progress(label, total=100, unit="%") as report:
                 evaluation.run(family, views, seed, asked, lambda share, note: report(100 * share, 100, note))
     with stage("figures"):
-        for seed in range(seeds):
+        for seed in range(first_seed, first_seed + seeds):
             for family, views in protocols.items():
                 names = [OURS, *PEERS, *(at_diversity(value) for value in CURVE)]
                 answers.setdefault(seed, {}).update(evaluation.answers(family, views, seed, names))

@@ -94,6 +94,8 @@ def test_a_table_beside_peers_on_own_files(run_job: RunJob, tmp_path: Path) -> N
     assert {what.split()[-1] for what in again.result["unfinished"]} == {"1"}
     more = run_job(*asked, "--seeds", "2")
     assert more.result["unfinished"] == [] and more.result["protocols"]["random"]["tailorbird"]["seeds"] == 2
+    second = run_job(*asked, "--first-seed", "1", "--minutes", "0")
+    assert second.result["unfinished"] == [] and second.result["protocols"]["random"]["tailorbird"]["seeds"] == 1
     kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out/answers").glob("*.npy")}
     assert files.items() < kept.items()
 
