@@ -46,6 +46,7 @@ _PUBLIC = re.compile(r"^ +bind (?:\*)?:(\d+)$", re.MULTILINE)
 """Where HAProxy's metrics and statistics listen."""
 
 ERRORS = {
+    400: ("Bad Request", "Malformed request", "a path begins with a slash"),
     408: ("Request Timeout", "Request timeout", "the request did not come in time"),
     503: ("Service Unavailable", "Unavailable", DETAIL),
 }
@@ -77,7 +78,7 @@ def amended(text: str, settings: Settings) -> str:
             raise UnknownConfigError(f"its configuration has no line {place.strip().splitlines()[-1]!r}")
     lines = []
     for line in text.splitlines():
-        lines.append(_not_there() if line.startswith(_NOT_THERE) else line)
+        lines += _not_there() if line.startswith(_NOT_THERE) else [line]
         if line.startswith(_LAST_ERROR_FILE):
             page = Path(line.removeprefix(_LAST_ERROR_FILE).strip())
             lines.append(f"    errorfile 408 {page.with_name('408.http')}")
@@ -90,9 +91,13 @@ class UnknownConfigError(TailorbirdError):
     """HAProxy's configuration is not as the Ray that this was written for has it."""
 
 
-def _not_there() -> str:
-    answer = f"content-type application/problem+json hdr Retry-After {RETRY_AFTER_S} string '{problem()}'"
-    return f"    http-request return status 503 {answer}"
+def _not_there() -> list[str]:
+    """What a request gets that no application is there for: one whose path begins with no slash never has one."""
+    kind = "content-type application/problem+json"
+    return [
+        f"    http-request return status 400 {kind} string '{problem(400)}' unless {{ path_beg / }}",
+        f"    http-request return status 503 {kind} hdr Retry-After {RETRY_AFTER_S} string '{problem()}'",
+    ]
 
 
 def _limits(settings: Settings) -> str:

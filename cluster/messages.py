@@ -109,7 +109,7 @@ class RankQuery:
     `allowed` restricts the candidates to these ids (a filter that was evaluated on the catalogue), None is no limit.
     `excluded` are taken out in any case; the view's `seen` are taken out unless `include_seen`. `explore` is the share
     of the places that are drawn at random, with `seed` if there is one. `rules` count for this list alone, and
-    beside them the tenant's own if `steered`.
+    beside them the tenant's own if `steered`; `offset` places were on the pages before, which pins count with.
     """
 
     view: SessionView
@@ -123,6 +123,7 @@ class RankQuery:
     seed: int | None = None
     rules: tuple[ActiveRule, ...] = ()
     steered: bool = False
+    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,7 @@ async def query_of(
         seed=request.seed,
         rules=rules,
         steered=request.stored_rules,
+        offset=len(shown),
     )
 
 

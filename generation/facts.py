@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cluster.messages import Item, WriteTask
-from generation.words import vocabulary
+from generation.words import theme_words, vocabulary
 
 PEOPLE_KEYS = ("people", "director", "directors", "actors", "cast", "author", "authors", "artist", "artists", "brand")
 YEAR_KEYS = ("year", "release_year", "published_year")
@@ -47,7 +47,7 @@ def quoted(title: str) -> str:
     words = re.findall(r"[^\W\d_]+", title)
     small = sum(word.islower() and len(word) > _SMALL_CHARS for word in words)
     common = len(words) <= 1 and (
-        not words or words[0].lower() in vocabulary().words | _PRONOUNS or len(words[0]) <= _SMALL_CHARS
+        not words or words[0].lower() in vocabulary().words | theme_words() | _PRONOUNS or len(words[0]) <= _SMALL_CHARS
     )
     plain = title[:1].isupper() and not small and not common and not re.search(r"[.!?:;,]", title)
     return title if plain or re.search(r"[\u3000-\u9fff]", title) else f"“{title}”"

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from cluster.messages import Item
 from generation.draw import Draw
@@ -128,7 +129,7 @@ def _aside(profile: Profile, shared: str, draw: Draw) -> list[Pattern]:
 def _short(profile: Profile, shared: str, draw: Draw) -> list[Pattern]:
     own = [word for theme in profile.themes for word in theme.adjectives]
     lists = phrases()["story" if profile.story else "thing"]
-    adjectives = tuple(map(article, draw.some("short", [*own, *lists["adjectives"]], DRAWN)))
+    adjectives = tuple(map(article, draw.some("short", [*own, *_adjectives(lists, draw)], DRAWN)))
     nouns = _nouns(profile) if profile.story else tuple(noun for noun in lists["nouns"] if " " not in noun)
     return [(adjectives, nouns)]
 
@@ -143,7 +144,7 @@ _WRITTEN = {"pick": _pick, "aside": _aside, "short": _short, "list": _list}
 def _story(profile: Profile, shared: str, draw: Draw) -> list[Pattern]:
     lists = phrases()["story"]
     own = [word for theme in profile.themes for word in theme.adjectives]
-    adjectives = [*draw.some("own adjectives", own, DRAWN), *draw.some("adjectives", lists["adjectives"], DRAWN)]
+    adjectives = [*draw.some("own adjectives", own, DRAWN), *draw.some("adjectives", _adjectives(lists, draw), DRAWN)]
     opened = tuple(map(article, adjectives))
     nouns = _nouns(profile)
     own_gifts = [gift for theme in profile.themes for gift in theme.gifts]
@@ -165,7 +166,7 @@ def _story(profile: Profile, shared: str, draw: Draw) -> list[Pattern]:
             nouns,
             tuple(
                 f", {one} and {other}"
-                for one, other in _pairs(draw.some("last", [*own, *lists["adjectives"]], DRAWN), "")
+                for one, other in _pairs(draw.some("last", [*own, *_adjectives(lists, draw)], DRAWN), "")
             ),
         ),
         ((*map(article, _double(adjectives)),), nouns, that),
@@ -192,7 +193,7 @@ def _story(profile: Profile, shared: str, draw: Draw) -> list[Pattern]:
 
 def _thing(profile: Profile, shared: str, draw: Draw, *, bare: bool) -> list[Pattern]:
     lists = phrases()["thing"]
-    opened = tuple(map(article, draw.some("adjectives", lists["adjectives"], DRAWN)))
+    opened = tuple(map(article, draw.some("adjectives", _adjectives(lists, draw), DRAWN)))
     nouns = tuple(draw.some("nouns", lists["nouns"], DRAWN))
     plain = tuple(noun for noun in nouns if " " not in noun) or ("pick", "choice")
     that = tuple(draw.some("that", lists["that"], DRAWN))
@@ -211,6 +212,12 @@ def _thing(profile: Profile, shared: str, draw: Draw, *, bare: bool) -> list[Pat
     if not ways:
         ways = [(opened, plain, that), (opened, nouns, moments), (opened, nouns, that)]
     return draw.some("ways", ways, WAYS)
+
+
+def _adjectives(lists: dict[str, Any], draw: Draw) -> list[str]:
+    """Adjectives for any item, in the tone of the text."""
+    found: list[str] = phrases()["tones"].get(draw.tone, lists["adjectives"])
+    return found
 
 
 def _nouns(profile: Profile) -> tuple[str, ...]:

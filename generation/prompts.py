@@ -32,6 +32,8 @@ MAX_LIKED = 3
 MAX_ITEMS = 5
 MAX_CATEGORIES = 4
 MAX_TURNS = 6
+LOUD_TONES = frozenset(("playful", "enthusiastic"))
+"""Their sentences end with an exclamation mark."""
 
 
 class Example(BaseModel):
@@ -196,7 +198,7 @@ def _segments(file: PromptFile, task: WriteTask, attempt: int) -> Iterable[Segme
         for sentence in _turned(personal, task, number, attempt) + _turned(segment.plain, task, number, attempt):
             if "{last}" in sentence and len(places) == 1:
                 continue
-            begun, rest = _split(sentence, values)
+            begun, rest = _split(sentence, values, loud=task.tone in LOUD_TONES)
             room = file.max_chars - len(begun) - 1
             common = shared if "{liked}" in sentence else ""
             if room >= ROOM_CHARS and (ways := expand(rest, item, common, Draw(task, number, attempt), room)):
@@ -210,11 +212,13 @@ def _turned(sentences: list[str], task: WriteTask, number: int, attempt: int) ->
     return sentences[first:] + sentences[:first]
 
 
-def _split(sentence: str, values: Mapping[str, str]) -> tuple[str, str]:
+def _split(sentence: str, values: Mapping[str, str], *, loud: bool) -> tuple[str, str]:
     """How a sentence begins, with the values filled in, and the rest of it from its first written place on."""
     match = PLACE.search(sentence)
     assert match is not None  # checked when the file was read
     rest = sentence[match.start() :]
+    if loud and rest.endswith("."):
+        rest = f"{rest[:-1]}!"
     for name, value in values.items():
         rest = rest.replace(f"{{{name}}}", value)
     return sentence[: match.start()].format(**values).rstrip(), rest

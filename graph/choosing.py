@@ -97,7 +97,7 @@ class Chooser:
             taste: gives the person's taste, with the categories of the items asked about. times: 1 for a session with
                 times, 0 for one without.
         """
-        pinned, placed = self._pinned(query.n, candidates, steering.pins)
+        pinned, placed = self._pinned(query, candidates, steering.pins)
         aside = list(pinned.values())
         base = self._base(query, candidates, steering, taste, times, aside)
         propensity: np.ndarray = np.ones(len(base))
@@ -122,14 +122,16 @@ class Chooser:
             placed,
         )
 
-    def _pinned(self, n: int, candidates: Candidates, pins: Sequence[Pin]) -> tuple[dict[int, int], dict[int, str]]:
+    def _pinned(
+        self, query: RankQuery, candidates: Candidates, pins: Sequence[Pin]
+    ) -> tuple[dict[int, int], dict[int, str]]:
         """Places in the list -> places in the candidates, and items -> rules: of each place and item the first pin."""
         pinned: dict[int, int] = {}
         placed: dict[int, str] = {}
         for pin in pins:
-            place = candidates.find(pin.item)
-            if place is not None and pin.place < n and pin.place not in pinned and pin.item not in placed:
-                pinned[pin.place] = place
+            at, place = pin.place - query.offset, candidates.find(pin.item)
+            if place is not None and 0 <= at < query.n and at not in pinned and pin.item not in placed:
+                pinned[at] = place
                 placed[pin.item] = pin.rule_id
         return pinned, placed
 

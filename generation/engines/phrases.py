@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 
 from generation.lexicon import Pattern, Phrases, joined, words_of
 
+KEPT_PHRASES = 16_384
+"""So many phrases' tokens are kept: those of the lists, and those of the items that were written about last."""
 CONTENT_CHARS = 4
-"""Shorter words may be repeated, and so may these."""
+"""Shorter words may be repeated."""
 OFTEN = frozenset(("that", "with", "your", "from", "have", "this", "what", "when", "them"))
+"""Longer words that may be, too."""
 
 
 class Encode(Protocol):
@@ -50,7 +53,7 @@ class PhraseTokens:
     def __init__(self, tokenizer: Encode, end_tokens: frozenset[int]) -> None:
         self.end_tokens = end_tokens
         self._tokenizer = tokenizer
-        self._tokens = cache(self._encode)
+        self._tokens = lru_cache(maxsize=KEPT_PHRASES)(self._encode)
 
     def _encode(self, phrase: str) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(joined(phrase), add_special_tokens=False))

@@ -155,6 +155,12 @@ async def test_before_the_application_is_there_it_is_unavailable_and_not_unknown
         check_problem(await client.get("/v1/popular"))
 
 
+async def test_a_path_without_a_slash_is_malformed_and_not_away(tmp_path: Path) -> None:
+    async with proxy(tmp_path) as client:
+        said = await sent(client, b"GET quick HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert said.startswith(b"HTTP/1.1 400 ") and b"a path begins with a slash" in said
+
+
 def test_an_unknown_configuration_is_left_alone(tmp_path: Path) -> None:
     file = written(tmp_path, 8000, 8001)
     text = file.read_text()

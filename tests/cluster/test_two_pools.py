@@ -58,6 +58,7 @@ async def lateness(samples: list[float], stop: asyncio.Event) -> None:
         samples.append(time.monotonic() - began - 0.01)
 
 
+@pytest.mark.slow
 async def test_what_one_accepts_the_other_shows_within_a_quarter_of_a_second(pools: list[SessionPool]) -> None:
     took, late, stop = list[float](), list[float](), asyncio.Event()
     watching = asyncio.create_task(lateness(late, stop))

@@ -152,6 +152,13 @@ class TestOfARequest:
         assert [r["feature"] for r in boosted[0]["reasons"] if r["kind"] == "rule"] == ["old"]
         assert all("rules" not in entry for entry in (await recommend(client, session=FAN, n=10))["items"])
 
+    async def test_places_count_from_the_first_page_on(self, client: httpx.AsyncClient) -> None:
+        rules = [{"kind": "pin", "item_id": f"静-{n}", "position": place} for n, place in ((15, 2), (16, 7), (17, 30))]
+        plain = ids(await recommend(client, session=FAN, n=15))
+        first = await recommend(client, session=FAN, n=5, rules=rules)
+        second = await recommend(client, session=FAN, n=5, rules=rules, recommendation_id=first["recommendation_id"])
+        assert ids(first) + ids(second) == [plain[0], "静-15", *plain[1:5], "静-16", *plain[5:8]]
+
     async def test_what_is_wrong_names_the_rule(self, client: httpx.AsyncClient) -> None:
         rules = [{"kind": "pin", "item_id": "1", "position": 1}, {"kind": "boost", "filter": "x ==", "factor": 2}]
         answer = await client.post("/v1/recommendations", json={"rules": rules})

@@ -104,3 +104,13 @@ def test_nothing_gets_longer_than_its_room(room: int, item: Item) -> None:
 def test_any_item_can_be_talked_about(title: str, description: str, labels: list[str]) -> None:
     made = task("pitch", Item("x", title=title, description=description, categories=tuple(labels)))
     assert all(segment.phrases.patterns for segment in prompts.build(made).segments)
+
+
+def test_a_tone_is_heard() -> None:
+    for tone, mark in (("enthusiastic", "!"), ("formal", ".")):
+        (segment,) = prompts.build(task("pitch", LAMP, FATHER, liked=(), tone=tone)).segments
+        written = ends(segment.phrases.patterns)
+        assert all(text.endswith(mark) for text in written)
+    (segment,) = prompts.build(task("headline", FATHER, tone="formal")).segments
+    said = {word for text in ends(segment.phrases.patterns) for word in words_of(text)}
+    assert said & set(phrases()["tones"]["formal"])

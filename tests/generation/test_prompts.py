@@ -12,7 +12,7 @@ from cluster.errors import InputError
 from cluster.messages import Item
 from generation import prompts
 from generation.clauses import ClauseSplitter
-from generation.facts import clean, facts_of, spoken_title
+from generation.facts import clean, facts_of, quoted, spoken_title
 from generation.guard import Ground, check, ground_of
 from tests.generation.catalogue import ALIEN, BABE, FATHER, JOKER, LAMP, task
 
@@ -98,3 +98,10 @@ def test_tastes_change_the_beginning() -> None:
     assert len(begun) == 3
     attempts = {prompts.build(task(), attempt).segments[0].begun for attempt in range(3)}
     assert len(attempts) == 3
+
+
+def test_titles_that_would_be_taken_for_other_words_are_quoted() -> None:
+    for title in ("It", "Everything", "trail runner 5", "Drama", "Fed holds rates", "Dr. No", "42", "nothing"):
+        assert quoted(title) == f"“{title}”"
+    for title in ("Alien", "The Godfather", "Die Hard 2", "Desk Lamp", "卧虎藏龙"):
+        assert quoted(title) == title

@@ -15,6 +15,7 @@ from generation import templates
 from generation.config import GenerationConfig
 from generation.engines import Chunk, Engine, EngineCounts, EngineRequest
 from generation.guard import check, ground_of
+from generation.lexicon import Lexicon, Phrases
 from generation.prompts import KINDS
 from generation.writer import TextWriter, template_text
 from tests.generation.catalogue import ALIEN, BABE, EMPTY, FATHER, JOKER, LAMP, task
@@ -211,3 +212,13 @@ async def test_the_same_task_gives_the_same_text(engine: Engine) -> None:
     first, second = [(await write(engine, task(), CONFIG))[1].text for _ in range(2)]
     other = (await write(engine, task(seed=7), CONFIG))[1].text
     assert first == second and other != first
+
+
+async def test_the_setting_says_what_the_engine_may_choose_from() -> None:
+    asked = {}
+    for vocabulary in ("phrases", "words", "open"):
+        engine = ScriptedEngine(lambda _: [" lovely comedy."])
+        engine.constrains = True
+        await write(engine, task(), GenerationConfig(vocabulary=vocabulary))
+        asked[vocabulary] = engine.requests[0].lexicon
+    assert isinstance(asked["phrases"], Phrases) and isinstance(asked["words"], Lexicon) and asked["open"] is None

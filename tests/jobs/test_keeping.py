@@ -14,6 +14,7 @@ from tests.jobs.test_refresh import SMALL, fill
 
 
 @pytest.mark.integration
+@pytest.mark.slow
 def test_a_refresh_leaves_the_newest_versions_only(run_job: RunJob, settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "settings.yaml").write_text(SMALL + "\nretention: {versions: 2}\n")
     fill(settings)
