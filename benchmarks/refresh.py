@@ -24,6 +24,7 @@ import json
 import math
 import os
 import platform
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -46,6 +47,8 @@ from cluster.store.events import COLUMNS, to_row
 TOPICS = 200
 CHUNK = 100_000
 TYPES = ("view", "click", "like")
+LOADED = "loaded"
+"""A file that says that all events are in the store."""
 DAY_MS = 86_400_000
 MARKS = ", ".join("?" * len(COLUMNS))
 PLAIN = {"TAILORBIRD_GRAPH": '{"content": {"encoder": "none"}}'}
@@ -220,9 +223,11 @@ def main() -> None:
                 continue
             folder = base / f"{events}"
             loading_s = 0.0
-            if not (folder / "tailorbird.db").exists():
+            if not (folder / LOADED).exists():
+                shutil.rmtree(folder, ignore_errors=True)
                 rows = synthetic(events, options.users, options.items, options.seed)
                 loading_s = fill(Settings(state_dir=folder), rows, range(options.items))
+                (folder / LOADED).touch()
             line = refresh(folder, "--force", **PLAIN)
             say(data="synthetic", loading_s=round(loading_s, 1), **line)
             if before is not None:

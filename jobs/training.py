@@ -76,11 +76,11 @@ class Board:
         """Note the state."""
         self._notes.put((percent, note))
 
-    def last(self) -> tuple[float, str] | None:
-        """The newest note since the last call."""
-        found = None
+    def new(self) -> list[tuple[float, str]]:
+        """The notes since the last call."""
+        found = []
         while not self._notes.empty():
-            found = self._notes.get()
+            found.append(self._notes.get())
         return found
 
 
@@ -95,12 +95,13 @@ def train_on_ray(
     pending = task.remote(data, content, weights, config, plan, board)
     shown = ""
     try:
-        while not ray.wait([pending], timeout=1.0)[0]:
-            note = ray.get(board.last.remote())
-            if note:
-                report(note[0], 100, note[1])
-                if note[1].split()[0] != shown:  # each stage once, also where progress is seldom written
-                    shown = note[1].split()[0]
+        done = False
+        while not done:
+            done = bool(ray.wait([pending], timeout=1.0)[0])
+            for percent, note in ray.get(board.new.remote()):
+                report(percent, 100, note)
+                if note.split()[0] != shown:  # each stage once, also where progress is seldom written
+                    shown = note.split()[0]
                     say(f"training: {shown}")
         made: Made = ray.get(pending)
     finally:
@@ -222,10 +223,11 @@ class _Clock:
         self._seconds: dict[str, float] = {}
 
     def __call__(self, stage: str, share: float, note: str) -> None:
-        if stage != self._stage:
+        begins = stage != self._stage
+        if begins:
             self._close()
             self._stage = stage
-        if self._board is not None and (time.monotonic() - self._told >= 0.5 or share == 0.0):
+        if self._board is not None and (begins or time.monotonic() - self._told >= 0.5):
             self._told = time.monotonic()
             low, high = SHARES[stage]
             self._board.put.remote(low + (high - low) * share, f"{stage} {note}".strip())

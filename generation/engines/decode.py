@@ -21,8 +21,9 @@ from generation.engines.prefixes import Prefixes
 from generation.engines.sampling import Sampler
 from generation.engines.text import Detokenizer
 
-STEP_S = 0.075
-"""No more of the prompts is read in a step than takes about so long: who leaves, and who writes, waits for its end."""
+STEP_S = 0.08
+"""No more of the prompts is read in a step than takes about so long: who leaves, and who writes, waits for its end. It is
+processor time, since smaller steps would make a machine that is busy with other things only busier."""
 LEAST_CHUNK = 32
 """Fewer tokens are not read at a time: what a call costs in any case would outweigh them."""
 
@@ -128,9 +129,9 @@ class Batch:
         self._count()
         planned = self._plan()
         if planned:
-            began = time.perf_counter()
+            began = time.thread_time()
             logits = self._backend.step([part for _, part in planned])
-            self._learn(sum(len(part.tokens) for _, part in planned), time.perf_counter() - began)
+            self._learn(sum(len(part.tokens) for _, part in planned), time.thread_time() - began)
             for sequence, part in planned:
                 self._computed(sequence, part)
             for (sequence, _), values in zip(

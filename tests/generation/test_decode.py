@@ -162,7 +162,7 @@ def test_all_prompts_are_read_in_one_call_and_a_new_beginning_once() -> None:
 
 def test_a_slow_model_reads_less_in_a_step() -> None:
     made, backend = batch(1, chunk_tokens=64)
-    made._learn(40, 40 * 0.0015)
+    made._learn(40, 40 * 0.0016)
     assert made._chunk() == 50
     made._learn(40, 40 * 1.0)
     assert made._chunk() == LEAST_CHUNK
