@@ -38,7 +38,9 @@ class Person(Part):
             comment = None if row.comment is None else cipher.open(row.comment)
             yield {"kind": "feedback", **record, "comment": comment, "created_at": format_time(row.created_ms)}
         for row in self._rows(recommendations, tenant, user_id):
-            items = [{"item_id": item[0], "score": item[1], "source": item[3]} for item in load(row.items)]
+            items = [
+                dict(zip(("item_id", "score", "propensity", "source"), item, strict=True)) for item in load(row.items)
+            ]
             record = {name: getattr(row, name) for name in ("recommendation_id", "user_id", "model_version")}
             yield {"kind": "recommendation", **record, "items": items, "created_at": format_time(row.created_ms)}
 

@@ -132,6 +132,7 @@ def _load(figures: Figures) -> dict[str, Any]:
         "texts_waiting": figures.total("tailorbird_texts_waiting"),
         "version_swaps": figures.total("tailorbird_version_swaps_total"),
         "version_failures": figures.total("tailorbird_version_failures_total"),
+        "lists_degraded": figures.total("tailorbird_lists_degraded_total"),
         "lists_not_logged": figures.total("tailorbird_recommendation_log_lost_total"),
     }
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
 
-import graph.fit
 import graph.itemitem
 from graph.build import build_graph
 from graph.config import FactorsConfig, GraphConfig
@@ -22,7 +22,7 @@ from graph.itemitem import strongest
 from graph.metrics import ndcg, top
 from graph.sampled import Neighbours
 from graph.splits import learning_split, newest_split, random_split
-from graph.train import is_sampled, train_encoder
+from graph.train import Trained, is_sampled, train_encoder
 from graph.warm import Warm
 from graph.weights import EventWeights
 
@@ -117,7 +117,7 @@ def test_what_came_after_a_moment_is_held_out(data: Interactions) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_training_goes_on_from_what_was_learnt(
-    data: Interactions, config: GraphConfig, weights: EventWeights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Interactions, config: GraphConfig, weights: EventWeights, tmp_path: Path
 ) -> None:
     data = replace(data, time_ms=np.arange(len(data)))
     first = data.take(np.arange(len(data)) % 10 != 9)
@@ -130,16 +130,14 @@ def test_a_training_goes_on_from_what_was_learnt(
     assert Warm.load(tmp_path, model.item_ids[:-1]) is None and Warm.load(tmp_path / "none", model.item_ids) is None
 
     steps = []
-    real = graph.fit.train_encoder
 
-    def counted(*args: object, **options: object) -> object:
-        trained = real(*args, **options)  # type: ignore[arg-type]
+    def counted(*args: Any, **options: Any) -> Trained:
+        trained = train_encoder(*args, **options)
         steps.append(trained.epochs)
         return trained
 
-    monkeypatch.setattr(graph.fit, "train_encoder", counted)
     state = replace(state, until_ms=int(data.time_ms.max() * 0.9))
-    again = fit(data, content, weights, config, warm=state)
+    again = fit(data, content, weights, config, warm=state, trainer=counted)
     assert max(steps) <= round(config.encoder.epochs * config.encoder.continued)
     assert dict(again.gates) == dict(model.gates) and again.meta["figures"]["sessions"] > 0
     assert again.meta["figures"]["ndcg@10"] > again.meta["figures"]["popularity_ndcg@10"] * 0.9

@@ -181,6 +181,7 @@ export default {
   "ops.tile.texts": "Texts a minute",
   "ops.tile.cacheHits": "Texts from cache",
   "ops.tile.queue": "Texts waiting",
+  "ops.tile.degraded": "Lists without a session",
   "ops.tile.sessions": "Sessions in memory",
   "ops.tile.items": "Items",
   "ops.requestsCaption": "Over the last minute; codes since the start",

@@ -181,6 +181,7 @@ export default {
   "ops.tile.texts": "每分钟文本数",
   "ops.tile.cacheHits": "来自缓存的文本",
   "ops.tile.queue": "等待中的文本",
+  "ops.tile.degraded": "缺少会话的列表",
   "ops.tile.sessions": "内存中的会话",
   "ops.tile.items": "物品数",
   "ops.requestsCaption": "最近一分钟；状态码为启动以来的总数",

@@ -21,6 +21,7 @@ export function showTiles(history) {
     ["texts", per ? rate((60 * sum(texts)) / per) : "–"],
     ["cacheHits", sum(looks) ? percent((looks.hit ?? 0) / sum(looks)) : "–"],
     ["queue", count(now.load?.texts_waiting)],
+    ["degraded", count(now.load?.lists_degraded), now.load?.lists_degraded ? "bad" : ""],
     ["sessions", count(shards.reduce((total, shard) => total + (shard?.sessions ?? 0), 0))],
     ["items", count(now.items)],
   ];
