@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tailorbird.generation")
 
-FEW = 8
-"""Parts of at most so many tokens count as equally long."""
-
 
 class BitsAndBytesEngine(LoopEngine):
     """See `generation.engines.base.Engine`."""
@@ -72,33 +69,26 @@ class TorchBackend:
         self._governor = governor
 
     def step(self, parts: list[Part]) -> np.ndarray:
-        """See the protocol. Parts of about the same length are computed together, padded to the longest of them."""
-        groups: dict[int, list[int]] = {}
-        for place, part in enumerate(parts):
-            size = len(part.tokens)
-            groups.setdefault(0 if size <= FEW else (size - 1).bit_length(), []).append(place)
-        results: list[np.ndarray] = [np.empty(0)] * len(parts)
-        for places in groups.values():
-            places.sort(key=lambda place: parts[place].row)
-            for place, logits in zip(places, self._forward([parts[place] for place in places]), strict=True):
-                results[place] = logits
-        return np.stack(results)
-
-    def _forward(self, parts: list[Part]) -> np.ndarray:
+        """See the protocol."""
         import torch
 
-        lengths = [len(part.tokens) for part in parts]
-        most = max(lengths)
-        with torch.inference_mode(), self._governor.step(sum(lengths)):
-            positions, mask = self._cache.point([part.row for part in parts], [part.start for part in parts], lengths)
-            tokens = [[0] * (most - len(part.tokens)) + part.tokens for part in parts]
+        device, order = (
+            self.model.device,
+            sorted(range(len(parts)), key=lambda n: (len(parts[n].tokens) > 1, parts[n].row)),
+        )
+        ordered = [parts[n] for n in order]
+        tokens = [token for part in ordered for token in part.tokens]
+        last = np.cumsum([len(part.tokens) for part in ordered]) - 1
+        with torch.inference_mode(), self._governor.step(len(tokens)):
             out = self.model(
-                input_ids=torch.tensor(tokens, device=self.model.device),
-                position_ids=positions,
-                attention_mask=mask,
+                input_ids=torch.tensor([tokens], device=device),
+                position_ids=self._cache.point(ordered),
+                attention_mask=torch.ones(
+                    1, 1, 1, 1, dtype=torch.bool, device=device
+                ),  # attention has masks of its own
                 past_key_values=self._cache,
                 use_cache=True,
-                logits_to_keep=1,
+                logits_to_keep=torch.from_numpy(last).to(device),
             )
-            logits: np.ndarray = out.logits[:, -1].float().cpu().numpy()
-        return logits
+            logits: np.ndarray = out.logits[0].float().cpu().numpy()
+        return logits[np.argsort(order)]

@@ -1,18 +1,43 @@
-"""Keys and values of a batch whose members come and go.
+"""Keys and values of a batch whose members come and go, and attention over them.
 
-One tensor per layer holds `slots` rows of `tokens` positions. The texts in work fill rows 0 to n - 1, so that a step
-of all of them reads a slice and copies nothing; whoever leaves is replaced by the last row. Positions beyond a row's
-length hold rubbish that the attention mask hides.
+One tensor per layer holds `slots` rows of `tokens` positions. The texts in work fill rows 0 to n - 1; whoever leaves is
+replaced by the last row. The new tokens of all rows go through the model as one long sequence, so that every matrix is
+read once for all of them and nothing is padded; only attention takes them apart again, by `Span`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import threading
+from typing import Any, NamedTuple
 
 import torch
 from transformers import AttentionInterface, Cache, PreTrainedConfig
 
+from generation.engines.decode import Part
+
 ATTENTION = "tailorbird_slots"
+
+
+class Span(NamedTuple):
+    """Neighbours in the long sequence that attend together: one new token of each of several rows, or several of one.
+
+    `mask` (rows, 1, q, kv) is None where all of the keys up to `upto` are seen.
+    """
+
+    begin: int
+    end: int
+    rows: slice | torch.Tensor
+    upto: int
+    mask: torch.Tensor | None
+
+
+class _Step(threading.local):
+    """What the forward of this thread attends to. transformers has no way to pass it on in every model."""
+
+    spans: tuple[Span, ...] = ()
+
+
+_step = _Step()
 
 
 def attend(
@@ -24,18 +49,25 @@ def attend(
     scaling: float | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Grouped attention without repeating keys: the queries of one group's heads become the rows of one matrix.
+    """Grouped attention of each span over its own rows, without repeating keys.
 
-    Shapes: query (batch, heads, q, dim), key and value (batch, groups, kv, dim), mask (batch, 1, q, kv) of booleans.
-    Returns (batch, q, heads, dim). transformers' own function copies every key once per head of its group.
+    The queries of one group's heads become the rows of one matrix; transformers' own function copies every key once per
+    head of its group. Shapes: query (1, heads, q, dim), key and value (slots, groups, tokens, dim). Returns (1, q,
+    heads, dim).
     """
-    batch, heads, length, dim = query.shape
+    heads, dim = query.shape[1], query.shape[3]
     groups = key.shape[1]
-    rows = query.reshape(batch, groups, heads // groups * length, dim)
-    if attention_mask is not None:
-        attention_mask = attention_mask.repeat(1, 1, heads // groups, 1)
-    out = torch.nn.functional.scaled_dot_product_attention(rows, key, value, attn_mask=attention_mask, scale=scaling)
-    return out.reshape(batch, heads, length, dim).transpose(1, 2), None
+    out = torch.empty_like(query)
+    for begin, end, rows, upto, mask in _step.spans:
+        keys, values = key[rows, :, :upto], value[rows, :, :upto]
+        length = (end - begin) // len(keys)
+        # (heads, rows * q, dim) -> (rows, groups, heads of a group * q, dim); of rows and q one is 1
+        own = query[0, :, begin:end].reshape(groups, heads // groups, len(keys), length, dim).permute(2, 0, 1, 3, 4)
+        matrix = own.reshape(len(keys), groups, -1, dim)
+        found = torch.nn.functional.scaled_dot_product_attention(matrix, keys, values, attn_mask=mask, scale=scaling)
+        parts = found.reshape(len(keys), heads, length, dim).transpose(0, 1)
+        out[0, :, begin:end] = parts.reshape(heads, end - begin, dim)
+    return out.transpose(1, 2), None
 
 
 AttentionInterface.register(ATTENTION, attend)
@@ -51,42 +83,53 @@ class SlotCache(Cache):
         dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
         per_token = 2 * text.num_hidden_layers * heads * dim * dtype.itemsize
         self.tokens = min(int(text.max_position_embeddings), kv_bytes // (slots * per_token))
-        shape = (slots, heads, self.tokens + 1, dim)  # padding is written to the last place
+        shape = (slots, heads, self.tokens, dim)
         self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(text.num_hidden_layers)]
         self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(text.num_hidden_layers)]
         self.per_token_bytes = per_token
+        self._group_heads = text.num_attention_heads // heads
         self._device = device
-        self._rows: slice | torch.Tensor = slice(0, 0)
-        self._index = self._positions = torch.zeros(0, dtype=torch.long, device=device)
+        self._rows = self._positions = torch.zeros(0, dtype=torch.long, device=device)
         self._upto = 0
 
-    def point(self, rows: list[int], starts: list[int], lengths: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Say where the next forward writes: so many new tokens of each row, in a batch padded on the left.
+    def point(self, parts: list[Part]) -> torch.Tensor:
+        """Say where the next forward writes and what it sees, for parts in the order of the long sequence.
 
-        Padding is written behind the end of the row, where nothing is read. Returns position ids (rows, q) and the
-        mask (rows, 1, q, kv).
+        Those of one token come first, by row. Returns position ids (1, q).
         """
-        most, self._upto = max(lengths), max(start + n for start, n in zip(starts, lengths, strict=True))
-        device = self._device
-        first = torch.tensor([start + n - most for start, n in zip(starts, lengths, strict=True)], device=device)
-        positions = first[:, None] + torch.arange(most, device=device)
-        padding = positions < torch.tensor(starts, device=device)[:, None]
-        kv = torch.arange(self._upto, device=device)
-        mask = kv <= positions.clamp(min=0)[..., None]
-        in_order = rows == list(range(rows[0], rows[0] + len(rows)))
-        self._rows = slice(rows[0], rows[0] + len(rows)) if in_order else torch.tensor(rows, device=device)
-        self._index = torch.tensor(rows, device=device)[:, None]
-        self._positions = positions.masked_fill(padding, self.tokens)
-        return positions.clamp(min=0), mask[:, None]
+        ends = [part.start + len(part.tokens) for part in parts]
+        rows = [part.row for part in parts for _ in part.tokens]
+        positions = [place for part, end in zip(parts, ends, strict=True) for place in range(part.start, end)]
+        self._rows = torch.tensor(rows, device=self._device)
+        self._positions = torch.tensor(positions, device=self._device)
+        self._upto = max(ends)
+        singles = next((n for n, part in enumerate(parts) if len(part.tokens) > 1), len(parts))
+        spans = [self._single(parts[:singles])] if singles else []
+        begin = singles
+        for part, end in zip(parts[singles:], ends[singles:], strict=True):
+            own = self._positions[begin : begin + len(part.tokens)].repeat(self._group_heads)
+            mask = torch.arange(end, device=self._device) <= own[:, None]
+            spans.append(Span(begin, begin + len(part.tokens), slice(part.row, part.row + 1), end, mask[None, None]))
+            begin += len(part.tokens)
+        _step.spans = tuple(spans)
+        return self._positions[None]
+
+    def _single(self, parts: list[Part]) -> Span:
+        """The span of parts of one token each."""
+        n, rows, upto = len(parts), [part.row for part in parts], 1 + max(part.start for part in parts)
+        in_order = rows == list(range(rows[0], rows[0] + n))
+        where = slice(rows[0], rows[0] + n) if in_order else self._rows[:n]
+        mask = torch.arange(upto, device=self._device) <= self._positions[:n, None]
+        return Span(0, n, where, upto, None if n == 1 else mask[:, None, None])
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Store new keys and values (batch, heads, q, dim); return all that this step attends to."""
+        """Store new keys and values (1, heads, q, dim); return those of all rows."""
         keys, values = self.keys[layer_idx], self.values[layer_idx]
-        keys[self._index, :, self._positions] = key_states.transpose(1, 2)
-        values[self._index, :, self._positions] = value_states.transpose(1, 2)
-        return keys[self._rows, :, : self._upto], values[self._rows, :, : self._upto]
+        keys[self._rows, :, self._positions] = key_states[0].transpose(0, 1)
+        values[self._rows, :, self._positions] = value_states[0].transpose(0, 1)
+        return keys, values
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy a row over another."""
