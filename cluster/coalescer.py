@@ -28,6 +28,7 @@ class Coalescer(Generic[Given, Answer]):
         max_batch: longest list, or its greatest weight; an entry that is heavier travels alone.
         max_queue: entries that may wait for a place, those in flight not counted.
         in_flight: calls at a time.
+        least: entries that are worth a further call while one is out; fewer wait until it comes back.
         weigh: what an entry counts in `max_batch`; default 1.
     """
 
@@ -38,13 +39,15 @@ class Coalescer(Generic[Given, Answer]):
         max_batch: int,
         max_queue: int,
         in_flight: int = 2,
+        least: int = 1,
         weigh: Callable[[Given], int] | None = None,
     ) -> None:
         self._send = send
         self._weigh = weigh
         self._max_batch = max_batch
         self._max_queue = max_queue
-        self._free = in_flight
+        self._free = self._in_flight = in_flight
+        self._least = least
         self._queue: deque[tuple[Given, asyncio.Future[Answer]]] = deque()
         self._calls: dict[asyncio.Task[None], float] = {}
         self._scheduled = False
@@ -56,8 +59,8 @@ class Coalescer(Generic[Given, Answer]):
 
     @property
     def stuck_s(self) -> float:
-        """For how long no call has come back although all that may be are out; 0 while one more may leave."""
-        if self._free or not self._calls:
+        """For how long no call has come back although none more may leave; 0 while one may."""
+        if not self._calls or self._may_leave(len(self._queue) + 1):
             return 0.0
         return asyncio.get_running_loop().time() - max(self._calls.values())
 
@@ -97,7 +100,7 @@ class Coalescer(Generic[Given, Answer]):
 
     def _dispatch(self) -> None:
         self._scheduled = False
-        while self._free and self._queue:
+        while self._queue and self._may_leave(len(self._queue)):
             batch = self._take()
             if not batch:
                 return
@@ -105,6 +108,9 @@ class Coalescer(Generic[Given, Answer]):
             call = asyncio.create_task(self._call(batch))
             self._calls[call] = asyncio.get_running_loop().time()
             call.add_done_callback(self._calls.pop)
+
+    def _may_leave(self, waiting: int) -> bool:
+        return self._free > 0 and (self._free == self._in_flight or waiting >= self._least)
 
     def _take(self) -> list[tuple[Given, asyncio.Future[Answer]]]:
         batch: list[tuple[Given, asyncio.Future[Answer]]] = []

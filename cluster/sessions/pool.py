@@ -26,6 +26,9 @@ log = logging.getLogger("tailorbird.sessions")
 
 CALLS_IN_FLIGHT = 2
 """Per shard and direction: one in work, one on its way. More only make the lists shorter."""
+WORTH_A_CALL = 12
+"""Sessions for which a second call leaves while one is in work: fewer come sooner by waiting for it, since a call costs
+more than they do."""
 START_TIMEOUT_S = 180.0
 RETIRE_AFTER_S = 60.0
 """A pool ends the shards of a larger one before it when nobody has asked them for this time."""
@@ -118,7 +121,13 @@ class SessionPool:
             Coalescer(
                 _caller(shard.append), max_batch=size, max_queue=queue, in_flight=CALLS_IN_FLIGHT, weigh=_rows_of
             ),
-            Coalescer(_Views(shard), max_batch=size, max_queue=queue, in_flight=CALLS_IN_FLIGHT),
+            Coalescer(
+                _Views(shard),
+                max_batch=size,
+                max_queue=queue,
+                in_flight=CALLS_IN_FLIGHT,
+                least=WORTH_A_CALL,
+            ),
         )
 
     async def stop(self) -> None:

@@ -39,6 +39,27 @@ async def test_entries_gather_while_calls_are_in_flight() -> None:
     assert echo.lists == [[0], [1, 2, 3, 4], [5, 6, 7]]
 
 
+async def test_a_further_call_leaves_for_enough_entries_only() -> None:
+    echo = Echo()
+    echo.gate.clear()
+    lane: Coalescer[int, int] = Coalescer(echo, max_batch=8, max_queue=100, in_flight=2, least=3)
+    tasks = [asyncio.create_task(lane.submit(0, 5))]
+    await asyncio.sleep(0.01)
+    tasks += [asyncio.create_task(lane.submit(n, 5)) for n in (1, 2)]
+    await asyncio.sleep(0.05)
+    assert echo.lists == [[0]] and lane.waiting == 2
+    assert lane.stuck_s == 0  # the next one would make a call
+    tasks.append(asyncio.create_task(lane.submit(3, 5)))
+    await asyncio.sleep(0.01)
+    assert echo.lists == [[0], [1, 2, 3]]
+    tasks.append(asyncio.create_task(lane.submit(4, 5)))
+    await asyncio.sleep(0.05)
+    assert lane.stuck_s > 0.04
+    echo.gate.set()
+    assert await asyncio.gather(*tasks) == [0, 1, 2, 3, 4]
+    assert echo.lists == [[0], [1, 2, 3], [4]] and lane.stuck_s == 0
+
+
 async def test_heavy_entries_travel_alone() -> None:
     lists: list[list[list[int]]] = []
 
