@@ -47,7 +47,8 @@ class GenerationConfig(BaseModel):
     item; for small models. `words`: word by word, from a list of words plus the facts; false names, years and genres
     cannot be written, but other nonsense can. `open`: any word; only the guard stands between model and reader."""
     languages: tuple[str, ...] = ("en",)
-    """Languages that the model writes well enough; texts in others are the templates'."""
+    """Languages that the model writes well enough; texts in others are the templates'. With `phrases`, English and
+    Chinese are written in any case."""
     max_chars: int = Field(default=600, ge=40)
     """Longest text of any kind but chat; each kind has a tighter limit of its own."""
     cache_bytes: int = Field(default=64 << 20, ge=0)
