@@ -43,7 +43,7 @@ class GenerationConfig(BaseModel):
     top_p: float = Field(default=0.9, gt=0, le=1)
     """Sample among the likeliest tokens that hold this much of the probability."""
     vocabulary: Literal["phrases", "words", "open"] = "phrases"
-    """What English text is decoded from. `phrases`: the model chooses, phrase by phrase, among what is true of the
+    """What text is decoded from. `phrases`: the model chooses, phrase by phrase, among what is true of the
     item; for small models. `words`: word by word, from a list of words plus the facts; false names, years and genres
     cannot be written, but other nonsense can. `open`: any word; only the guard stands between model and reader."""
     languages: tuple[str, ...] = ("en",)
