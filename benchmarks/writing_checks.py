@@ -18,7 +18,7 @@ import numpy as np
 
 from cluster.messages import Item, WriteTask
 
-_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_WORD = re.compile(r"[A-Za-zÀ-ɏ]+(?:['’-][A-Za-zÀ-ɏ]+)*")
 
 REFERENCE = Path(__file__).with_name("writing_reference.txt")
 """Fifty pitches written by hand, one a line."""

@@ -43,11 +43,12 @@ class GenerationConfig(BaseModel):
     top_p: float = Field(default=0.9, gt=0, le=1)
     """Sample among the likeliest tokens that hold this much of the probability."""
     vocabulary: Literal["phrases", "words", "open"] = "phrases"
-    """What English text is decoded from. `phrases`: the model chooses, phrase by phrase, among what is true of the
+    """What text is decoded from. `phrases`: the model chooses, phrase by phrase, among what is true of the
     item; for small models. `words`: word by word, from a list of words plus the facts; false names, years and genres
     cannot be written, but other nonsense can. `open`: any word; only the guard stands between model and reader."""
     languages: tuple[str, ...] = ("en",)
-    """Languages that the model writes well enough; texts in others are the templates'."""
+    """Languages that the model writes well enough; texts in others are the templates'. With `phrases`, English and
+    Chinese are written in any case."""
     max_chars: int = Field(default=600, ge=40)
     """Longest text of any kind but chat; each kind has a tighter limit of its own."""
     cache_bytes: int = Field(default=64 << 20, ge=0)

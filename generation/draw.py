@@ -26,7 +26,7 @@ class Draw:
     def __init__(self, task: WriteTask, sentence: int, attempt: int) -> None:
         self._task = task
         self._salt = f"{sentence}/{attempt}"
-        self.tone = task.tone
+        self.tone, self.language = task.tone, task.language
 
     def some(self, name: str, values: Sequence[T], n: int) -> list[T]:
         """Up to n of the values, in any order."""

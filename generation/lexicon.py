@@ -55,8 +55,13 @@ class Phrases:
 
 
 def joined(phrase: str) -> str:
-    """A phrase as it follows a text: with the space before it, where it has one."""
-    return phrase if phrase[:1] in SENTENCE_END + PAUSE + ":" else f" {phrase}"
+    """A phrase as it follows a text: with the space before it, where it has one. Chinese has none."""
+    return phrase if phrase[:1] in SENTENCE_END + PAUSE + ":" or is_wide(phrase[:1]) else f" {phrase}"
+
+
+def is_wide(char: str) -> bool:
+    """Whether a character is of a script that puts no spaces between words, or one of its marks."""
+    return "\u3000" <= char <= "\u9fff" or "\uff00" <= char <= "\uffef"
 
 
 def at_sentence_start(text: str) -> bool:

@@ -18,12 +18,14 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from cluster.errors import InputError
-from cluster.messages import WriteTask
+from cluster.messages import Item, WriteTask
 from generation import words
 from generation.draw import Draw, choice
-from generation.facts import clean, facts_of, quoted, titles
+from generation.facts import clean, facts_of, quoted, spoken_title, titles
 from generation.lexicon import Phrases
 from generation.phrasing import PLACE, expand, in_common
+from generation.phrasing_zh import is_chinese
+from generation.phrasing_zh import name as chinese_name
 
 KINDS = ("pitch", "reason", "headline", "summary", "push", "email", "chat")
 ROOM_CHARS = 30
@@ -74,6 +76,16 @@ class SegmentFile(BaseModel):
         return sentences
 
 
+class ChineseFile(BaseModel):
+    """The sentences of a kind in Chinese, with what is fixed around them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    segments: list[SegmentFile] = Field(min_length=1)
+    frame: str = ""
+    closing: str = ""
+
+
 class PromptFile(BaseModel):
     """What a file holds."""
 
@@ -89,6 +101,8 @@ class PromptFile(BaseModel):
     """Fixed text before what is generated, such as an email's subject line."""
     closing: str = ""
     """Fixed text after it."""
+    zh: ChineseFile | None = None
+    """What is different in Chinese."""
     full_stop: bool = True
     """Whether a full stop stays at the end of the text."""
     max_chars: int = Field(ge=20)
@@ -141,6 +155,11 @@ def version(kind: str) -> str:
     return f"{kind}-{file.version}-{digest}"
 
 
+def written_in(task: WriteTask) -> bool:
+    """Whether there are sentences and phrases for the language of a task."""
+    return task.language == "en" or (is_chinese(task.language) and load(task.kind).zh is not None)
+
+
 def build(task: WriteTask, attempt: int = 0) -> Prompt:
     """The prompt of a task. Another `attempt` may begin the answer in another way.
 
@@ -148,6 +167,8 @@ def build(task: WriteTask, attempt: int = 0) -> Prompt:
         InputError: the kind is unknown.
     """
     file = load(task.kind)
+    chinese = is_chinese(task.language)
+    told = file.zh if chinese and file.zh is not None else file
     system = file.system.strip()
     messages: list[tuple[str, str]] = [("system", system)]
     first = choice(task, "examples", max(len(file.examples), 1))
@@ -166,9 +187,9 @@ def build(task: WriteTask, attempt: int = 0) -> Prompt:
         version=version(task.kind),
         messages=tuple(messages),
         shared_messages=shared,
-        segments=tuple(_segments(file, task, attempt)),
-        frame=file.frame.format(title=own[0] if own else "A pick"),
-        closing=file.closing,
+        segments=tuple(_segments(told.segments, file.max_chars, task, attempt)),
+        frame=told.frame.format(title=(_shown(task.items[0], True) if chinese else own[0]) if own else "A pick"),
+        closing=told.closing,
         full_stop=file.full_stop,
         instructions=system,
         max_chars=file.max_chars,
@@ -176,12 +197,13 @@ def build(task: WriteTask, attempt: int = 0) -> Prompt:
     )
 
 
-def _segments(file: PromptFile, task: WriteTask, attempt: int) -> Iterable[Segment]:
-    own = [quoted(title) for title in titles(task.items[:MAX_ITEMS])]
+def _segments(sentences: list[SegmentFile], max_chars: int, task: WriteTask, attempt: int) -> Iterable[Segment]:
+    chinese = is_chinese(task.language)
+    own = [_shown(item, chinese) for item in task.items[:MAX_ITEMS] if titles((item,))]
     known = [item for item in task.liked if titles((item,))][:MAX_LIKED]
-    liked = [quoted(title) for title in titles(known)]
+    liked = [_shown(item, chinese) for item in known]
     told = choice(task, "liked", len(liked)) if liked else 0
-    for number, segment in enumerate(file.segments):
+    for number, segment in enumerate(sentences):
         places = tuple(range(len(own))) if segment.item is None else (segment.item,)
         if not own or places[-1] >= len(own):
             continue
@@ -190,16 +212,16 @@ def _segments(file: PromptFile, task: WriteTask, attempt: int) -> Iterable[Segme
         values = {
             "title": own[places[0]],
             "last": own[places[-1]],
-            "all_titles": listed(own),
+            "all_titles": listed(own, chinese),
             "liked": liked[told] if liked else "",
-            "all_liked": listed(liked[:2]),
+            "all_liked": listed(liked[:2], chinese),
         }
         personal = [*segment.with_liked, *(segment.alike if shared else ())] if liked else []
         for sentence in _turned(personal, task, number, attempt) + _turned(segment.plain, task, number, attempt):
             if "{last}" in sentence and len(places) == 1:
                 continue
             begun, rest = _split(sentence, values, loud=task.tone in LOUD_TONES)
-            room = file.max_chars - len(begun) - 1
+            room = max_chars - len(begun) - 1
             common = shared if "{liked}" in sentence else ""
             if room >= ROOM_CHARS and (ways := expand(rest, item, common, Draw(task, number, attempt), room)):
                 yield Segment(begun, places, Phrases(ways))
@@ -217,16 +239,23 @@ def _split(sentence: str, values: Mapping[str, str], *, loud: bool) -> tuple[str
     match = PLACE.search(sentence)
     assert match is not None  # checked when the file was read
     rest = sentence[match.start() :]
-    if loud and rest.endswith("."):
-        rest = f"{rest[:-1]}!"
+    if loud and rest.endswith((".", "。")):
+        rest = rest[:-1] + ("!" if rest.endswith(".") else "！")
     for name, value in values.items():
         rest = rest.replace(f"{{{name}}}", value)
     return sentence[: match.start()].format(**values).rstrip(), rest
 
 
-def listed(names: list[str]) -> str:
+def listed(names: list[str], chinese: bool = False) -> str:
     """Names in one phrase: `A, B and C`."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
+    if len(names) < 2:
+        return names[0] if names else ""
+    comma, last = ("、", "和") if chinese else (", ", " and ")
+    return f"{comma.join(names[:-1])}{last}{names[-1]}"
+
+
+def _shown(item: Item, chinese: bool) -> str:
+    return chinese_name(item) if chinese else quoted(spoken_title(item.title))
 
 
 def _turns(task: WriteTask, facts: list[dict[str, Any]]) -> list[tuple[str, str]]:

@@ -6,11 +6,11 @@ Which variant is used depends on the task alone, so that a page does not change 
 from __future__ import annotations
 
 from cluster.messages import Item, WriteTask
+from generation import phrasing_zh
 from generation.draw import choice
 from generation.facts import quoted, spoken_title, titles
-from generation.phrasing import profile_of
+from generation.profile import profile_of
 from generation.prompts import MAX_ITEMS, listed
-from generation.words import themes
 
 LANGUAGES = ("en", "zh")
 """What templates are written in; which of them the model writes is `GenerationConfig.languages`."""
@@ -99,9 +99,9 @@ _ZH: dict[str, tuple[str, ...]] = {
 
 def render(task: WriteTask) -> str:
     """The template's text for a task, in its language, or in English where that language has none."""
-    chinese = task.language.lower().startswith("zh")
+    chinese = phrasing_zh.is_chinese(task.language)
     texts = _ZH if chinese else _EN
-    shown = _chinese_name if chinese else _english_name
+    shown = phrasing_zh.name if chinese else _english_name
     named = [item for item in task.items if titles((item,))][:MAX_ITEMS]
     own, liked = [shown(item) for item in named], [shown(item) for item in task.liked if titles((item,))]
     own = own or (["这一个"] if chinese else ["this one"])
@@ -110,9 +110,9 @@ def render(task: WriteTask) -> str:
     values = {
         "title": own[0],
         "bare": bare,
-        "all_titles": _list(own, chinese),
+        "all_titles": listed(own, chinese),
         "liked": liked[choice(task, "liked", len(liked[:3]))] if liked else "",
-        "all_liked": _list(liked[:2], chinese),
+        "all_liked": listed(liked[:2], chinese),
         "with_kinds": _kinds(task, chinese),
     }
     text = variants[choice(task, "template", len(variants))].format(**values)
@@ -123,11 +123,6 @@ def render(task: WriteTask) -> str:
 
 def _english_name(item: Item) -> str:
     return quoted(spoken_title(item.title))
-
-
-def _chinese_name(item: Item) -> str:
-    title = spoken_title(item.title)
-    return f"《{title}》" if profile_of(item).story else f"“{title}”"
 
 
 def _key(task: WriteTask, liked: bool) -> str:
@@ -145,13 +140,9 @@ def _kinds(task: WriteTask, chinese: bool) -> str:
         return ""
     profile = profile_of(task.items[0])
     if chinese:
-        known = [themes()[label.lower()].zh if label.lower() in themes() else label for label in profile.labels]
+        known = [phrasing_zh.label(category) for category in profile.labels]
         return f"（{'、'.join(known[:3])}）" if known else ""
     topics = [theme.topic for theme in profile.themes][:3]
     if profile.story:
         return f", with {listed(topics)} in one" if len(topics) > 1 else f", for when you want {topics[0]}"
     return f", from the {profile.labels[0]} section" if profile.labels else ""
-
-
-def _list(names: list[str], chinese: bool) -> str:
-    return "、".join(names) if chinese else listed(names)

@@ -24,8 +24,8 @@ from generation.draw import choice
 from generation.engines.base import Engine, EngineRequest
 from generation.facts import facts_of, facts_of_task, titles
 from generation.guard import Ground, check, ground_of
-from generation.lexicon import Lexicon, Phrases
-from generation.prompts import Prompt, Segment
+from generation.lexicon import Lexicon, Phrases, joined
+from generation.prompts import Prompt, Segment, written_in
 from generation.words import lexicon
 
 log = logging.getLogger("tailorbird.generation")
@@ -119,8 +119,8 @@ class TextWriter:
                 prompt = prompts.build(task, attempt)
         draft.complete = draft.ended or (place > 0 and is_sentence_end(draft.body))
         if draft.complete and prompt.closing and draft.finish_reason == "stop" and not draft.ended:
-            draft.text += f" {prompt.closing}"
-            yield f" {prompt.closing}"
+            draft.text += joined(prompt.closing)
+            yield joined(prompt.closing)
 
     async def _attempt(
         self, request: EngineRequest, prompt: Prompt, ground: Ground, draft: _Draft, task: WriteTask
@@ -193,7 +193,7 @@ class TextWriter:
         seed = choice(task, "seed", 1 << 31) if task.seed is None else task.seed
         segment = prompt.segments[place]
         if len(draft.body) == draft.segment_start:
-            draft.target = f"{draft.body} {segment.begun}" if draft.body else segment.begun
+            draft.target = f"{draft.body}{joined(segment.begun)}" if draft.body else segment.begun
         begun = draft.target if draft.target.startswith(draft.body) else draft.body
         return EngineRequest(
             request_id=f"{task.request_id}/{id(draft):x}/{place}/{attempt}",
@@ -209,15 +209,19 @@ class TextWriter:
         )
 
     def _lexicon(self, task: WriteTask, segment: Segment) -> Lexicon | Phrases | None:
-        if self._config.vocabulary == "open" or not self._engine.constrains or task.language != "en":
+        if self._config.vocabulary == "open" or not self._engine.constrains or not written_in(task):
             return None
         if self._config.vocabulary == "phrases":
             return segment.phrases
+        if task.language != "en":
+            return None
         facts = [facts_of(task.items[item]) for item in segment.items]
         return lexicon(facts, titles(task.liked), segment.begun)
 
     def _model_writes(self, task: WriteTask) -> bool:
-        return task.language in self._config.languages and bool(prompts.titles(task.items))
+        known = task.language in self._config.languages
+        by_phrases = self._config.vocabulary == "phrases" and self._engine.constrains and written_in(task)
+        return (known or by_phrases) and bool(prompts.titles(task.items))
 
     def _limit(self, task: WriteTask) -> int:
         return 4 * self._config.max_chars if task.kind == "chat" else self._config.max_chars

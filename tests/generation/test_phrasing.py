@@ -14,7 +14,8 @@ from generation import prompts
 from generation.draw import Draw
 from generation.guard import check, ground_of
 from generation.lexicon import Pattern, joined, words_of
-from generation.phrasing import article, expand, in_common, profile_of
+from generation.phrasing import article, expand, in_common
+from generation.profile import profile_of
 from generation.words import phrases, themes
 from tests.generation.catalogue import ALIEN, ALL, BABE, FATHER, JOKER, LAMP, task
 
@@ -43,6 +44,19 @@ def test_all_that_may_be_written_passes_the_guard(kind: str, liked: tuple[Item, 
                 for end in written[:: max(1, len(written) // 50)]:
                     assert check(f"{segment.begun}{end}", before, ground) is None, (segment.begun, end)
                     assert not re.search(r"\s[,.]|  |\ba [aeiou]\w+ ", end.replace("a one", "")), end
+
+
+@pytest.mark.parametrize("kind", prompts.KINDS)
+def test_chinese_has_no_spaces_and_passes_the_guard(kind: str) -> None:
+    for item in (*ALL[:4], KETTLE, NEWS):
+        made = task(kind, item, liked=(FATHER,) if item is not FATHER else (), language="zh")
+        built = prompts.build(made)
+        ground = ground_of(made, built.instructions, built.max_chars)
+        for segment in built.segments:
+            for end in ends(segment.phrases.patterns)[::7]:
+                assert check(f"{segment.begun}{end}", "", ground) is None, end
+                assert not re.search(r"[\u3000-\u9fff] | [\u3000-\u9fff]", end) and end.endswith("。"), end
+        assert {"《", "》"} & set(built.segments[0].begun) or not profile_of(item).story
 
 
 def test_every_phrase_of_a_theme_names_no_other_genre() -> None:
