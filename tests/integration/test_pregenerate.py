@@ -39,5 +39,5 @@ def test_a_second_run_goes_on_where_the_first_ended(server: Copy) -> None:
 def test_wrong_options_say_what_is_known(server: Copy) -> None:
     done = server.run("-m", "jobs.pregenerate", "--kinds", "ode")
     assert done.returncode == 2 and "known are email, headline, pitch, push" in done.stderr
-    done = server.run("-m", "jobs.pregenerate", "--language", "zh")
+    done = server.run("-m", "jobs.pregenerate", "--language", "fr")
     assert done.returncode == 2 and "generation.languages" in done.stderr
