@@ -52,13 +52,12 @@ class WriterClient:
         while True:
             started = False
             left_s = end - loop.time()
-            margin_s = min(_MARGIN_S, left_s / 10)
+            margin_s = min(_MARGIN_S, left_s / 5)
             asked = replace(task, deadline_s=left_s - margin_s, traceparent=tracing.traceparent())
             try:
-                async with asyncio.timeout_at(end):
-                    async for frame in self._stream.write.remote(asked):
-                        started = True
-                        yield frame
+                async for frame in _until(self._stream.write.remote(asked), end):
+                    started = True
+                    yield frame
                 return
             except RayTaskError as error:  # first: Ray's is one of the cause's class too, with a traceback as its text
                 cause = error.cause
@@ -98,3 +97,19 @@ class WriterClient:
         except (TimeoutError, RayError, RayServeException) as error:
             raise UnavailableError("no writer is up yet") from error
         return info
+
+
+async def _until(frames: AsyncIterator[TextPiece | TextDone], end_s: float) -> AsyncIterator[TextPiece | TextDone]:
+    """The same frames; TimeoutError where the next one is not there by then (the loop's clock).
+
+    Each is waited for by itself: a timeout around a `yield` would cancel the task that asked for the first frame, which
+    for a stream is not the one that reads on, and break the connection without a last frame.
+    """
+    iterator = aiter(frames)
+    while True:
+        try:
+            async with asyncio.timeout_at(end_s):
+                frame = await anext(iterator)
+        except StopAsyncIteration:
+            return
+        yield frame

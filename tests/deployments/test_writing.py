@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ from ray.exceptions import RayTaskError
 
 from cluster.errors import InputError, OverloadError, TailorbirdError, UnavailableError
 from cluster.messages import Item, TextDone, TextPiece, WriteTask
+from deployments.streaming import peeked
 from deployments.writing import WriterClient
 
 TASK = WriteTask("pitch", (Item("1", title="Babe"),), deadline_s=0.2)
@@ -47,3 +49,20 @@ async def test_what_it_has_not_ends_in_the_template() -> None:
 async def test_in_the_middle_of_a_text_the_stream_ends_with_an_error() -> None:
     with pytest.raises(UnavailableError):
         _ = [frame async for frame in client(wrapped(InputError("late")), pieces=1).write(TASK)]
+
+
+async def test_a_text_that_is_late_in_another_task_than_it_began_in_ends_with_an_error() -> None:
+    async def write(task: WriteTask) -> AsyncIterator[TextPiece]:
+        yield TextPiece("Babe")
+        await asyncio.sleep(30)
+
+    method = SimpleNamespace(remote=write)
+    late = WriterClient(SimpleNamespace(options=lambda **_: SimpleNamespace(write=method)))
+    frames = await peeked(late.write(TASK))  # in this task, as a route does; the stream is read in one of its own
+
+    async def rest() -> list[object]:
+        return [frame async for frame in frames]
+
+    reading = asyncio.create_task(rest())
+    await asyncio.wait({reading}, timeout=5)
+    assert isinstance(reading.exception(), UnavailableError)
