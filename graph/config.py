@@ -11,6 +11,9 @@ import json
 
 from pydantic import BaseModel, ConfigDict, Field
 
+METHOD = 2
+"""Raised when the same settings come to make another model, so that the two are not taken for one."""
+
 
 class Group(BaseModel):
     """A group of settings: unknown keys are refused, values are immutable."""
@@ -206,6 +209,6 @@ class GraphConfig(Group):
 
     @property
     def config_hash(self) -> str:
-        """Twelve hexadecimal characters that name this configuration."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """Twelve hexadecimal characters that name this configuration, and the method that it is for."""
+        text = json.dumps(self.model_dump(mode="json") | {"method": METHOD}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -193,7 +193,7 @@ def _live_model(plan: Plan, config: GraphConfig, folder: Path) -> tuple[Any, Any
     except BundleError as error:
         return None, None, f"the live version cannot be read: {error}"
     if model.config.config_hash != config.config_hash:
-        return None, None, "the settings of the section graph have changed"
+        return None, None, "the settings of the section graph, or the method, have changed"
     warm = Warm.load(opened, model.item_ids)
     return (model, warm, "") if warm is not None else (None, None, "the live version holds no state to go on from")
 
