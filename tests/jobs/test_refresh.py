@@ -150,7 +150,7 @@ def test_a_version_grows_out_of_the_one_before(run_job: RunJob, settings: Settin
     changed = run_job(
         "jobs.refresh", "--incremental", "--config", "settings.yaml", env={"TAILORBIRD_GRAPH": '{"seed": 3}'}
     )
-    assert "settings of the section graph have changed" in changed.stderr
+    assert "settings of the section graph" in changed.stderr
 
 
 @pytest.mark.integration
