@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 
@@ -12,3 +14,14 @@ async def end(*tasks: asyncio.Task[Any] | None) -> None:
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
+
+
+async def follow(refresh: Callable[[], Awaitable[object]], every_s: float, log: logging.Logger, what: str) -> None:
+    """Refresh every so many seconds, for ever. While that fails what is known stays, and the log says that `what`
+    cannot be read."""
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            await refresh()
+        except Exception as error:  # the database is away
+            log.warning("%s cannot be read: %s", what, error)

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from cluster.background import end
+from cluster.background import end, follow
 from cluster.filters import parse_filter
 from cluster.messages import Item
 from cluster.store import Change, Store
@@ -74,7 +74,9 @@ class Catalogue:
     async def start(self) -> None:
         """Read everything, then keep up."""
         await self.refresh()
-        self._task = asyncio.create_task(self._poll(), name="catalogue")
+        self._task = asyncio.create_task(
+            follow(self.refresh, self._poll_s, log, "the catalogue's changes"), name="catalogue"
+        )
 
     async def stop(self) -> None:
         """Keep up no longer."""
@@ -262,14 +264,6 @@ class Catalogue:
             self._forgotten_seq = self._recent[0][0]
         self._recent.append((change.seq, change.tenant, change.item_id))
         self._seq = change.seq
-
-    async def _poll(self) -> None:
-        while True:
-            await asyncio.sleep(self._poll_s)
-            try:
-                await self.refresh()
-            except Exception as error:  # the database is away: what is known goes on serving
-                log.warning("the catalogue's changes cannot be read: %s", error)
 
 
 def is_available(item: Item, now_ms: int) -> bool:

@@ -111,16 +111,6 @@ class StoredView(SessionView):
         """Items that the person has met, not merely been shown."""
         return seen_of(self.items, self.types)
 
-    @property
-    def met(self) -> np.ndarray:
-        """(E,) bool: which events make their item a seen one."""
-        unseen = [code for code, name in enumerate(self.words.types) if name in NOT_SEEN]
-        kinds = self.events["type"]
-        mask = np.ones(len(kinds), dtype=bool)
-        for code in unseen:
-            mask &= kinds != code
-        return mask
-
     def plain(self) -> SessionView:
         """The same with its tuples made, once for all."""
         items, types = self.items, self.types
@@ -142,3 +132,8 @@ class StoredView(SessionView):
 def seen_of(items: Sequence[str], types: Sequence[str]) -> frozenset[str]:
     """The items of those events that make an item a seen one."""
     return frozenset([item for item, kind in zip(items, types, strict=True) if kind not in NOT_SEEN])
+
+
+def makes_seen(kinds: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """(E,) bool: which events, of types by their codes (E,), make their item a seen one."""
+    return np.array([name not in NOT_SEEN for name in names], dtype=bool)[kinds]

@@ -7,7 +7,7 @@ import logging
 import time
 
 from cluster.api_keys import KeyTable
-from cluster.background import end
+from cluster.background import end, follow
 from cluster.config import Settings
 from cluster.store import Store
 
@@ -33,7 +33,7 @@ class KeyRing(KeyTable):
         """Read the keys, then keep up."""
         self._store = store
         await self.refresh()
-        self._task = asyncio.create_task(self._poll(), name="key-ring")
+        self._task = asyncio.create_task(follow(self.refresh, POLL_S, log, "the API keys"), name="key-ring")
 
     async def stop(self) -> None:
         """Keep up no longer."""
@@ -54,11 +54,3 @@ class KeyRing(KeyTable):
     def age_s(self) -> float:
         """Seconds since all keys were known: one that was revoked later may still open something here."""
         return time.monotonic() - self._known_s
-
-    async def _poll(self) -> None:
-        while True:
-            await asyncio.sleep(POLL_S)
-            try:
-                await self.refresh()
-            except Exception as error:  # the database is away: the keys that are known go on counting
-                log.warning("the API keys cannot be read: %s", error)

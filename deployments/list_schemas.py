@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from cluster.rules import MAX_REQUEST_RULES
 from deployments.schemas import Answer, Body, Id, Include, SessionItem
 
 
@@ -102,7 +103,7 @@ class RecommendRequest(Body):
     `propensity`. Default: the setting `recommender.explore`."""
     seed: int | None = Field(default=None, ge=0, lt=2**63)
     """Makes what is drawn at random the same again, all else alike."""
-    rules: list[RuleBody] = Field(default=[], max_length=50)
+    rules: list[RuleBody] = Field(default=[], max_length=MAX_REQUEST_RULES)
     """Rules that count for this list alone, beside the stored ones."""
     stored_rules: bool = True
     """Whether the stored rules count (`/v1/admin/rules`)."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from cluster.background import end
+from cluster.background import end, follow
 from cluster.rules import Rule
 from cluster.store import Store
 
@@ -33,7 +33,7 @@ class RuleBook:
     async def start(self) -> None:
         """Read the rules, then keep up."""
         await self.refresh()
-        self._task = asyncio.create_task(self._poll(), name="rule-book")
+        self._task = asyncio.create_task(follow(self.refresh, self._poll_s, log, "the rules"), name="rule-book")
 
     async def stop(self) -> None:
         """Keep up no longer."""
@@ -58,14 +58,6 @@ class RuleBook:
     def of(self, tenant: str) -> tuple[Rule, ...]:
         """A tenant's rules, in the order of their ids; the same object while none of them changes."""
         return self._rules.get(tenant, ())
-
-    async def _poll(self) -> None:
-        while True:
-            await asyncio.sleep(self._poll_s)
-            try:
-                await self.refresh()
-            except Exception as error:  # the database is away: the rules that are known go on counting
-                log.warning("the rules cannot be read: %s", error)
 
 
 def counting(rules: Sequence[Rule], now_ms: int) -> tuple[tuple[Rule, ...], int]:

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.resources import files
 from itertools import pairwise
-from typing import Any
-
-import yaml
 
 from cluster.messages import Item
 from generation.draw import Draw
 from generation.facts import spoken_title
 from generation.lexicon import Pattern
 from generation.profile import DRAWN, WAYS, Profile, profile_of
+from generation.words import phrases_zh as phrases
 from generation.words import themes
 
 MAX_DOUBLE = 6
 """Two adjectives stand together when they are no longer than so many characters."""
 _WORKS = ("片", "剧", "影")
 """What ends a genre's name that is a kind of work already."""
-
-
-@cache
-def phrases() -> dict[str, Any]:
-    """The lists, see the file."""
-    text = files("generation.words").joinpath("phrases_zh.yaml").read_text(encoding="utf-8")
-    found: dict[str, Any] = yaml.safe_load(text)
-    return found
 
 
 def is_chinese(language: str) -> bool:

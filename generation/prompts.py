@@ -188,7 +188,7 @@ def build(task: WriteTask, attempt: int = 0) -> Prompt:
         messages=tuple(messages),
         shared_messages=shared,
         segments=tuple(_segments(told.segments, file.max_chars, task, attempt)),
-        frame=told.frame.format(title=(_shown(task.items[0], True) if chinese else own[0]) if own else "A pick"),
+        frame=told.frame.format(title=(name_of(task.items[0], True) if chinese else own[0]) if own else "A pick"),
         closing=told.closing,
         full_stop=file.full_stop,
         instructions=system,
@@ -199,9 +199,9 @@ def build(task: WriteTask, attempt: int = 0) -> Prompt:
 
 def _segments(sentences: list[SegmentFile], max_chars: int, task: WriteTask, attempt: int) -> Iterable[Segment]:
     chinese = is_chinese(task.language)
-    own = [_shown(item, chinese) for item in task.items[:MAX_ITEMS] if titles((item,))]
+    own = [name_of(item, chinese) for item in task.items[:MAX_ITEMS] if titles((item,))]
     known = [item for item in task.liked if titles((item,))][:MAX_LIKED]
-    liked = [_shown(item, chinese) for item in known]
+    liked = [name_of(item, chinese) for item in known]
     told = choice(task, "liked", len(liked)) if liked else 0
     for number, segment in enumerate(sentences):
         places = tuple(range(len(own))) if segment.item is None else (segment.item,)
@@ -254,7 +254,8 @@ def listed(names: list[str], chinese: bool = False) -> str:
     return f"{comma.join(names[:-1])}{last}{names[-1]}"
 
 
-def _shown(item: Item, chinese: bool) -> str:
+def name_of(item: Item, chinese: bool) -> str:
+    """A title as it stands in a sentence."""
     return chinese_name(item) if chinese else quoted(spoken_title(item.title))
 
 

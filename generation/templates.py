@@ -5,12 +5,12 @@ Which variant is used depends on the task alone, so that a page does not change 
 
 from __future__ import annotations
 
-from cluster.messages import Item, WriteTask
+from cluster.messages import WriteTask
 from generation import phrasing_zh
 from generation.draw import choice
-from generation.facts import quoted, spoken_title, titles
+from generation.facts import titles
 from generation.profile import profile_of
-from generation.prompts import MAX_ITEMS, listed
+from generation.prompts import MAX_ITEMS, listed, name_of
 
 LANGUAGES = ("en", "zh")
 """What templates are written in; which of them the model writes is `GenerationConfig.languages`."""
@@ -101,10 +101,9 @@ def render(task: WriteTask) -> str:
     """The template's text for a task, in its language, or in English where that language has none."""
     chinese = phrasing_zh.is_chinese(task.language)
     texts = _ZH if chinese else _EN
-    shown = phrasing_zh.name if chinese else _english_name
     named = [item for item in task.items if titles((item,))][:MAX_ITEMS]
-    own, liked = [shown(item) for item in named], [shown(item) for item in task.liked if titles((item,))]
-    own = own or (["这一个"] if chinese else ["this one"])
+    own = [name_of(item, chinese) for item in named] or (["这一个"] if chinese else ["this one"])
+    liked = [name_of(item, chinese) for item in task.liked if titles((item,))]
     bare = (titles(named) or own)[0]
     variants = texts[_key(task, bool(liked))]
     values = {
@@ -119,10 +118,6 @@ def render(task: WriteTask) -> str:
     if task.kind == "push" and len(text) > 90:
         text = f"{bare[:86].rstrip()}..."
     return text if named or chinese else text[0].upper() + text[1:]
-
-
-def _english_name(item: Item) -> str:
-    return quoted(spoken_title(item.title))
 
 
 def _key(task: WriteTask, liked: bool) -> str:

@@ -25,6 +25,7 @@ from generation.engines.base import Engine, EngineRequest
 from generation.facts import facts_of, facts_of_task, titles
 from generation.guard import Ground, check, ground_of
 from generation.lexicon import Lexicon, Phrases, joined
+from generation.phrasing_zh import is_chinese
 from generation.prompts import Prompt, Segment, written_in
 from generation.words import lexicon
 
@@ -251,6 +252,6 @@ def _ending(text: str, task: WriteTask) -> str:
         return templates.render(task)
     if is_sentence_end(text):
         return " " + templates.render(task)
-    if task.language.startswith("zh"):
+    if is_chinese(task.language):
         return "。"
     return " well worth your time." if text.rstrip().endswith((",", ";", ":")) else "."

@@ -160,10 +160,10 @@ class Chooser:
             places, values = _best(worth, size)
             items = candidates.items[places]
             whole = len(places) < size or size >= len(worth)
+            if self.twins is not None and aside:
+                apart = self._apart(items, candidates.items[aside])
+                places, values, items = places[apart], values[apart], items[apart]
             groups = None if self.twins is None else self.twins[items]
-            if self.twins is not None and groups is not None and aside:
-                apart = ~np.isin(groups, _twins_of(self.twins[candidates.items[aside]]))
-                places, values, items, groups = places[apart], values[apart], items[apart], groups[apart]
             room = steering.room(items, candidates.items[aside])
             if diversity > 0 and len(places):
                 chosen = diversify(values, self.vectors(items), n, diversity, taste(items), groups, room)
@@ -183,14 +183,19 @@ class Chooser:
         places, _ = _best(bounds, WIDE * explore.POOL)
         before = candidates.items[base + aside]
         items = candidates.items[places]
-        groups = None
         if self.twins is not None:
-            apart = ~np.isin(self.twins[items], _twins_of(self.twins[before]))
+            apart = self._apart(items, before)
             places, items = places[apart], items[apart]
-            groups = self.twins[items]
+        groups = None if self.twins is None else self.twins[items]
         fitting = in_order(explore.POOL, len(places), groups, steering.room(items, before))
         more = places[np.array(fitting, dtype=np.int64)]
         return more, bounds[more].astype(np.float64)
+
+    def _apart(self, items: np.ndarray, shown: np.ndarray) -> np.ndarray:
+        """(n,): which of the items are no twin of one that is shown already."""
+        assert self.twins is not None
+        groups = self.twins[shown]
+        return ~np.isin(self.twins[items], groups[groups != 0])
 
     def _bonus(self, items: np.ndarray) -> np.ndarray:
         return explore.bonus_of(self.popularity[items])
@@ -203,7 +208,3 @@ def _best(worth: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     places = places[np.argsort(-worth[places], kind="stable")]
     places = places[np.isfinite(worth[places])]
     return places, worth[places]
-
-
-def _twins_of(groups: np.ndarray) -> np.ndarray:
-    return groups[groups != 0]

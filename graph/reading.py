@@ -14,8 +14,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from cluster.coded import StoredView, Words
-from cluster.messages import NOT_SEEN, SessionView
+from cluster.coded import StoredView, Words, makes_seen
+from cluster.messages import SessionView
 from graph.kernels import Sessions
 from graph.weights import EventWeights
 
@@ -88,7 +88,7 @@ class Reader:
         strength = self._weights.of_coded(kinds, names, events["value"])
         query = np.repeat(np.arange(len(views)), lengths)
         times = np.bincount(query, weights=events["ms"] != 0, minlength=len(views)) > 0
-        counts = np.array([name not in NOT_SEEN for name in names], dtype=bool)[kinds] & (item >= 0)
+        counts = makes_seen(kinds, names) & (item >= 0)
         met = np.flatnonzero(counts)
         return lengths, item, strength, times, item[met], np.bincount(query[met], minlength=len(views))
 

@@ -58,7 +58,7 @@ class Theme:
 @cache
 def themes() -> dict[str, Theme]:
     """The known categories by their names in lower case."""
-    data = yaml.safe_load(files(__package__).joinpath("themes.yaml").read_text(encoding="utf-8"))
+    data = _mapping("themes.yaml")
     lists = {"genre": frozenset, "words": frozenset, "nouns": tuple, "adjectives": tuple, "gifts": tuple, "that": tuple}
     return {
         name: Theme(**{key: lists.get(key, lambda same: same)(value) for key, value in entry.items()})
@@ -69,8 +69,13 @@ def themes() -> dict[str, Theme]:
 @cache
 def phrases() -> dict[str, Any]:
     """Phrases for any item, see the file."""
-    found: dict[str, Any] = yaml.safe_load(files(__package__).joinpath("phrases.yaml").read_text(encoding="utf-8"))
-    return found
+    return _mapping("phrases.yaml")
+
+
+@cache
+def phrases_zh() -> dict[str, Any]:
+    """The same in Chinese."""
+    return _mapping("phrases_zh.yaml")
 
 
 @cache
@@ -107,6 +112,14 @@ def lexicon(item_facts: Iterable[Mapping[str, Any]], liked: Iterable[str], begun
     return Lexicon(vocabulary(), frozenset.intersection(*words) if words else frozenset(), tuple(dict.fromkeys(names)))
 
 
+def _text(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _mapping(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(_text(name))
+    return found
+
+
 def _listed(name: str) -> Iterable[str]:
-    text = files(__package__).joinpath(name).read_text(encoding="utf-8")
-    return [word for line in text.splitlines() if not line.startswith("#") for word in line.split()]
+    return [word for line in _text(name).splitlines() if not line.startswith("#") for word in line.split()]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.coded import EVENT, PACK, StoredView, Words
+from cluster.coded import EVENT, PACK, StoredView, Words, makes_seen
 from cluster.messages import SessionView
 
 EVENTS = st.lists(
@@ -42,7 +42,8 @@ def test_a_stored_view_is_what_a_plain_one_would_be(events: list[tuple]) -> None
     plain = SessionView("u", *columns, seen, "t")
     view = stored(events)
     assert view == plain and plain == view.plain() and not view.degraded
-    assert frozenset(view.words.items[code] for code in view.events["item"][view.met].tolist()) == seen
+    met = makes_seen(view.events["type"], view.words.types)
+    assert frozenset(view.words.items[code] for code in view.events["item"][met].tolist()) == seen
     sent = pickle.loads(pickle.dumps(view))
     assert type(sent) is SessionView and sent == plain
 
