@@ -1,8 +1,8 @@
 """`WriterClient`: texts through the Serve deployment `Writer`, whatever becomes of its replicas.
 
 A replica that dies before the first clause is replaced by another try; when no replica can answer in time the written
-template speaks. A replica that dies in the middle of a text ends that stream with an error, since what was sent cannot
-be taken back.
+template speaks. What was sent cannot be taken back: when a replica dies in the middle of a text, or is late with it,
+the template writes the end.
 """
 
 from __future__ import annotations
@@ -45,28 +45,26 @@ class WriterClient:
         Raises:
             InputError: before the first piece: the task cannot be done, e.g. its dialogue is longer than the context.
             OverloadError: before the first piece: every writer's queue is full.
-            UnavailableError: after the first piece: the writer was lost in the middle of the text.
+            EngineError, UnavailableError: of a text ahead only, which nobody waits for.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + task.deadline_s
         while True:
-            started = False
+            given = ""
             left_s = end - loop.time()
             margin_s = min(_MARGIN_S, left_s / 5)
             asked = replace(task, deadline_s=left_s - margin_s, traceparent=tracing.traceparent())
             try:
                 async for frame in _until(self._stream.write.remote(asked), end):
-                    started = True
+                    given += frame.text if isinstance(frame, TextPiece) else ""
                     yield frame
                 return
             except RayTaskError as error:  # first: Ray's is one of the cause's class too, with a traceback as its text
                 cause = error.cause
-                if isinstance(cause, InputError | OverloadError) and not started:
+                if isinstance(cause, InputError | OverloadError) and not given:
                     raise cause from None
                 if task.ahead:
                     raise EngineError("the writer failed") from error
-                if started:
-                    raise UnavailableError("the writer failed in the middle of the text") from error
                 log.error("the writer failed: %s", cause)
                 break
             except (InputError, OverloadError):
@@ -74,13 +72,11 @@ class WriterClient:
             except (RayActorError, RayServeException, RayError, EngineError, TimeoutError) as error:
                 if task.ahead:
                     raise UnavailableError("no writer has time for a text ahead") from error
-                if started:
-                    raise UnavailableError("the writer was lost in the middle of the text") from error
-                log.warning("no writer answered: %s", error)
-            if loop.time() + _RETRY_PAUSE_S >= end:
+                log.warning("the writer was lost or is late: %s", error)
+            if given or loop.time() + _RETRY_PAUSE_S >= end:
                 break
             await asyncio.sleep(_RETRY_PAUSE_S)
-        for frame in template_text(task):
+        for frame in template_text(task, given):
             yield frame
 
     async def info(self, timeout_s: float = 5.0) -> EngineInfo:

@@ -228,12 +228,18 @@ class TextWriter:
         return 4 * self._config.max_chars if task.kind == "chat" else self._config.max_chars
 
 
-def template_text(task: WriteTask) -> tuple[TextPiece, TextDone]:
-    """The frames of a text that no engine had a part in, for callers that reach no writer."""
+def template_text(task: WriteTask, given: str = "") -> tuple[TextPiece, TextDone]:
+    """The frames that end a text without an engine, for callers that reach no writer.
+
+    Args:
+        given: what a writer gave out before it was lost: the template writes its end.
+    """
     task = _narrowed(task)
-    text = templates.render(task)
-    done = TextDone(text, "template", "template", prompts.version(task.kind), facts_of_task(task), ("unavailable",))
-    return TextPiece(text), done
+    ending = _ending(given, task)
+    done = TextDone(
+        given + ending, "template", "template", prompts.version(task.kind), facts_of_task(task), ("unavailable",)
+    )
+    return TextPiece(ending), done
 
 
 def _narrowed(task: WriteTask) -> WriteTask:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from typing import Any
 
@@ -200,10 +201,16 @@ class TestLog:
         async def write(rows: list[LogRow]) -> None: ...
 
         log = RecommendationLog(write, lambda *_: None)
-        began = time.process_time()
-        for _ in range(10_000):
-            log.record(DEFAULT_TENANT, LIST, "u")
-        assert (time.process_time() - began) / 10_000 < 50e-6  # 3 in a quiet moment
+        gc.collect()
+        gc.freeze()  # what other tests left alive is no part of a request, nor are their threads
+        try:
+            began = time.thread_time()
+            for _ in range(10_000):
+                log.record(DEFAULT_TENANT, LIST, "u")
+            took_s = time.thread_time() - began
+        finally:
+            gc.unfreeze()
+        assert took_s / 10_000 < 50e-6  # 3 in a quiet moment
 
 
 class TestFeedback:

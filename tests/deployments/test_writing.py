@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 from ray.exceptions import RayTaskError
 
-from cluster.errors import InputError, OverloadError, TailorbirdError, UnavailableError
+from cluster.errors import InputError, OverloadError, TailorbirdError
 from cluster.messages import Item, TextDone, TextPiece, WriteTask
 from deployments.streaming import peeked
 from deployments.writing import WriterClient
@@ -46,14 +47,21 @@ async def test_what_it_has_not_ends_in_the_template() -> None:
     assert isinstance(frames[-1], TextDone) and frames[-1].source == "template" and "Babe" in frames[-1].text
 
 
-async def test_in_the_middle_of_a_text_the_stream_ends_with_an_error() -> None:
-    with pytest.raises(UnavailableError):
-        _ = [frame async for frame in client(wrapped(InputError("late")), pieces=1).write(TASK)]
+async def test_in_the_middle_of_a_text_the_template_writes_the_end() -> None:
+    frames = [frame async for frame in client(wrapped(InputError("late")), pieces=1).write(TASK)]
+    assert [type(frame) for frame in frames] == [TextPiece, TextPiece, TextDone]
+    assert frames[-1].source == "template" and frames[-1].text == "Babe."
+    assert frames[-1].text == "".join(frame.text for frame in frames[:-1])
 
 
-async def test_a_text_that_is_late_in_another_task_than_it_began_in_ends_with_an_error() -> None:
+async def test_a_text_ahead_has_no_end_but_its_own() -> None:
+    with pytest.raises(TailorbirdError):
+        _ = [frame async for frame in client(wrapped(ValueError("x")), pieces=1).write(replace(TASK, ahead=True))]
+
+
+async def test_a_text_that_is_late_in_another_task_than_it_began_in_is_ended_by_the_template() -> None:
     async def write(task: WriteTask) -> AsyncIterator[TextPiece]:
-        yield TextPiece("Babe")
+        yield TextPiece("Babe,")
         await asyncio.sleep(30)
 
     method = SimpleNamespace(remote=write)
@@ -63,6 +71,5 @@ async def test_a_text_that_is_late_in_another_task_than_it_began_in_ends_with_an
     async def rest() -> list[object]:
         return [frame async for frame in frames]
 
-    reading = asyncio.create_task(rest())
-    await asyncio.wait({reading}, timeout=5)
-    assert isinstance(reading.exception(), UnavailableError)
+    read = await asyncio.wait_for(asyncio.create_task(rest()), timeout=5)
+    assert isinstance(read[-1], TextDone) and read[-1].text == "Babe, well worth your time."
