@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.integration.browsing import LOADING_MS, PHONE, browser, expect, marks, tab
+import pytest
+
+from tests.integration.browsing import DESKTOP, LOADING_MS, PHONE, browser, expect, marks, serious, tab
 from tests.integration.conftest import Copy
 
 pytestmark = marks
@@ -34,6 +36,13 @@ def test_the_api_can_be_read_and_tried_out(tab: Any, server: Copy) -> None:
     expect(status_of(page, LIST)).to_contain_text("200", timeout=LOADING_MS)
     # What changes something takes the session's token against forged requests.
     expect(status_of(page, EVENTS)).to_contain_text("202", timeout=LOADING_MS)
+
+
+@pytest.mark.parametrize("options", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_axe_finds_nothing_serious(tab: Any, server: Copy, options: dict[str, Any]) -> None:
+    page = tab(**options)
+    enter(page, server)
+    assert serious(page) == []
 
 
 def test_without_a_key_it_asks_for_one(tab: Any, server: Copy) -> None:
