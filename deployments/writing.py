@@ -25,7 +25,9 @@ log = logging.getLogger("tailorbird.writing")
 
 _RETRY_PAUSE_S = 0.25
 _MARGIN_S = 0.5
-"""A writer is told to end a text this much before the deadline, so that one which hangs is given up at the deadline."""
+"""A writer is told to end a text this much before it is given up."""
+_TEMPLATE_S = 0.1
+"""A writer that hangs, or is not there, is given up this much before the deadline, so that the template is in time."""
 
 
 class WriterClient:
@@ -48,7 +50,7 @@ class WriterClient:
             EngineError, UnavailableError: of a text ahead only, which nobody waits for.
         """
         loop = asyncio.get_running_loop()
-        end = loop.time() + task.deadline_s
+        end = loop.time() + task.deadline_s - min(_TEMPLATE_S, task.deadline_s / 10)
         while True:
             given = ""
             left_s = end - loop.time()

@@ -54,6 +54,20 @@ async def test_in_the_middle_of_a_text_the_template_writes_the_end() -> None:
     assert frames[-1].text == "".join(frame.text for frame in frames[:-1])
 
 
+async def test_the_template_is_there_before_the_deadline() -> None:
+    """At the deadline itself whoever waits in front of the application has given up, too."""
+
+    async def write(task: WriteTask) -> AsyncIterator[TextPiece]:
+        await asyncio.sleep(30)
+        yield TextPiece("Babe")
+
+    method = SimpleNamespace(remote=write)
+    hung = WriterClient(SimpleNamespace(options=lambda **_: SimpleNamespace(write=method)))
+    async with asyncio.timeout(TASK.deadline_s):
+        frames = [frame async for frame in hung.write(TASK)]
+    assert isinstance(frames[-1], TextDone) and frames[-1].source == "template"
+
+
 async def test_a_text_ahead_has_no_end_but_its_own() -> None:
     with pytest.raises(TailorbirdError):
         _ = [frame async for frame in client(wrapped(ValueError("x")), pieces=1).write(replace(TASK, ahead=True))]
