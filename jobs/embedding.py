@@ -1,26 +1,22 @@
 """Text vectors of the catalogue: kept beside the versions, so that only new and changed texts are embedded again.
 
-They lie in `<artifacts_url>/text-vectors/<encoder>/` as Parquet files of texts' digests and vectors, each written once
-and whole; every run adds one. In a Ray job the texts go through a pool of actors, each with an encoder of its own.
+Every run adds a file (`cluster.text_vectors`). In a Ray job the texts go through a pool of actors, each with an encoder
+of its own.
 """
 
 from __future__ import annotations
 
-import hashlib
-import posixpath
 import sys
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cluster.config import Settings
-from cluster.filesystems import filesystem_of, native
 from cluster.messages import Item
+from cluster.text_vectors import VectorFiles, digest_of
 from graph.config import GraphConfig
 from graph.text import TextEncoder, find_encoder
 from graph.text import describe as text_of
@@ -36,13 +32,14 @@ class TextVectors:
     """The vectors of one encoder, by the digest of the text."""
 
     def __init__(self, url: str, encoder: str) -> None:
-        self._filesystem, root = filesystem_of(f"{url.rstrip('/')}/text-vectors/{encoder}")
-        self._root = root.rstrip("/")
+        self._kept = VectorFiles(url, encoder)
         self._files: list[str] = []
         self._vectors: dict[str, np.ndarray] = {}
-        for path in sorted(self._filesystem.find(self._root)) if self._filesystem.exists(self._root) else []:
-            if path.endswith(".parquet"):
-                self._read(path)
+        for path in self._kept.paths():
+            found = len(self._files)
+            for digests, vectors in self._kept.read(path):
+                self._vectors |= dict(zip(digests, vectors, strict=True))
+                self._files[found:] = [path]  # only what can be read is ours to remove
 
     def __contains__(self, text: str) -> bool:
         return digest_of(text) in self._vectors
@@ -53,7 +50,7 @@ class TextVectors:
     def put(self, digests: Sequence[str], vectors: np.ndarray) -> None:
         """Add vectors (n, d) and keep them."""
         self._vectors |= dict(zip(digests, vectors, strict=True))
-        self._files.append(self._write(digests, vectors))
+        self._files.append(self._kept.write(digests, vectors))
 
     def compact(self, texts: Sequence[str]) -> None:
         """Of many files make one, with what these texts need."""
@@ -61,35 +58,9 @@ class TextVectors:
             return
         old = self._files
         self._vectors = {digest: self._vectors[digest] for digest in {digest_of(text) for text in texts}}
-        self._files = [self._write(list(self._vectors), np.stack(list(self._vectors.values())))]
+        self._files = [self._kept.write(list(self._vectors), np.stack(list(self._vectors.values())))]
         for path in old:
-            if self._filesystem.exists(path):
-                self._filesystem.rm_file(path)
-
-    def _read(self, path: str) -> None:
-        try:
-            with self._filesystem.open(path, "rb") as stream:
-                table = pq.read_table(native(stream))
-        except (FileNotFoundError, pa.ArrowException) as error:  # removed by another job, or not ours
-            say(f"{path} is left out: {error}")
-            return
-        column = table["vector"].combine_chunks()
-        rows = np.asarray(column.flatten()).reshape(len(table), -1).astype(np.float32) if len(table) else ()
-        self._vectors |= dict(zip(table["digest"].to_pylist(), rows, strict=True))
-        self._files.append(path)
-
-    def _write(self, digests: Sequence[str], vectors: np.ndarray) -> str:
-        flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).ravel())
-        table = pa.table(
-            {"digest": pa.array(list(digests)), "vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])}
-        )
-        self._filesystem.makedirs(self._root, exist_ok=True)
-        path = posixpath.join(self._root, f"{uuid.uuid4().hex}.parquet")
-        part = f"{path}.part"
-        with self._filesystem.open(part, "wb") as stream:
-            pq.write_table(table, stream)
-        self._filesystem.mv(part, path)
-        return path
+            self._kept.remove(path)
 
 
 class Embedder:
@@ -102,11 +73,6 @@ class Embedder:
         """`text` (n,) -> `digest` (n,) and `vector` (n, d)."""
         texts = [str(text) for text in batch["text"]]
         return {"digest": np.array([digest_of(text) for text in texts]), "vector": self._encoder.encode(texts)}
-
-
-def digest_of(text: str) -> str:
-    """What a text is found by."""
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def text_vectors(items: Mapping[str, Item], config: GraphConfig, settings: Settings) -> dict[str, np.ndarray]:

@@ -15,7 +15,8 @@ import pytest
 from cluster.artifacts import BundleWriter, delete_bundle, open_bundle
 from cluster.errors import BundleError
 from cluster.filesystems import filesystem_of
-from jobs.embedding import TextVectors, digest_of
+from cluster.text_vectors import digest_of
+from jobs.embedding import TextVectors
 from tests.jobs.conftest import RunJob
 from tests.object_store import gcs_server, s3_server
 
