@@ -25,6 +25,7 @@ from cluster.store import Store
 from cluster.telemetry import HttpMetrics, configure_logging
 from cluster.tracing import configure_tracing
 from deployments.access import Access
+from deployments.chat.retrieval import ChatRetriever
 from deployments.content_cache import CachedWriter
 from deployments.housekeeping import Housekeeper
 from deployments.limiter import Limiter
@@ -35,7 +36,6 @@ from deployments.prefetch import Prefetcher
 from deployments.recommendation_log import RecommendationLog
 from deployments.recommender import HandleRanking, Ranking, Recommender, RecommenderClient
 from deployments.request_rules import RequestRules
-from deployments.retrieval import ChatRetriever
 from deployments.writing import WriterClient
 
 log = logging.getLogger("tailorbird.ingress")

@@ -17,9 +17,12 @@ from cluster.columns import as_json
 from cluster.errors import InputError, NotFoundError, UnavailableError
 from cluster.ids import new_id
 from cluster.messages import RankedList, TextDone, TextPiece, WriteTask
-from deployments.context import liked_items, view_of
+from deployments.chat.lists import chat_list
+from deployments.chat.retrieval import newest_message
+from deployments.chat.small_talk import language_of, small_talk
+from deployments.chat.wishes import Turns
+from deployments.context import liked_items
 from deployments.problems import describe_error, request_id_of
-from deployments.retrieval import honest, newest_message
 from deployments.services import Services, services_of
 from deployments.streaming import event, peeked, sse_response
 from deployments.writing_schemas import ChatMessage, ChatRequest, ChatResponse, ModelList, ModelOut
@@ -66,18 +69,29 @@ async def chat(body: ChatRequest, request: Request, services: ServicesDep) -> Re
 
     The ids of the items come back in the field `tailorbird`, beside the text.
     """
-    tasks, ranked = await _tasks(body, services, request_id_of(request))
+    if body.stream and body.n > 1:
+        raise InputError("is 1 when streaming", "n")
+    messages = tuple((message.role, _text_of(message, index)) for index, message in enumerate(body.messages))
+    newest = newest_message(messages)
+    if not newest.strip():
+        raise InputError("holds no message of the user with text", "messages")
+    stops, language = _stops_of(body), language_of(newest)
     head = {"id": f"chatcmpl-{new_id()}", "created": int(time.time()), "model": MODEL_ID}
-    extra = _extra(ranked)
+    writing: list[AsyncIterator[TextPiece | TextDone]]
+    if (reply := small_talk(newest, language)) is not None:
+        extra = _extra(RankedList((), await services.model_version()))
+        writing = [_given(reply) for _ in range(body.n)]
+    else:
+        tasks, ranked = await _tasks(body, messages, stops, language, services, request_id_of(request))
+        extra = _extra(ranked)
+        writing = [services.writer.write(task) for task in tasks]
     if body.stream:
-        if len(tasks) > 1:
-            raise InputError("is 1 when streaming", "n")
-        frames = await peeked(services.writer.write(tasks[0]))
+        frames = await peeked(writing[0])
         usage = body.stream_options is not None and body.stream_options.include_usage
         return sse_response(_chunks(frames, head, extra, usage, request_id_of(request)))
     choices = []
     totals = {"prompt_tokens": 0, "completion_tokens": 0}
-    texts = await asyncio.gather(*(_written(services, task) for task in tasks))
+    texts = await asyncio.gather(*map(_written, writing))
     for index, done in enumerate(texts):
         message = {"role": "assistant", "content": done.text, "refusal": None}
         choices.append({"index": index, "message": message, "finish_reason": done.finish_reason, "logprobs": None})
@@ -88,25 +102,21 @@ async def chat(body: ChatRequest, request: Request, services: ServicesDep) -> Re
     return _json(answer)
 
 
-async def _written(services: Services, task: WriteTask) -> TextDone:
-    return [frame async for frame in services.writer.write(task) if isinstance(frame, TextDone)][-1]
+async def _written(frames: AsyncIterator[TextPiece | TextDone]) -> TextDone:
+    return [frame async for frame in frames if isinstance(frame, TextDone)][-1]
 
 
-async def _tasks(body: ChatRequest, services: Services, request_id: str) -> tuple[list[WriteTask], RankedList]:
+async def _given(frames: tuple[TextPiece, TextDone]) -> AsyncIterator[TextPiece | TextDone]:
+    for frame in frames:
+        yield frame
+
+
+async def _tasks(
+    body: ChatRequest, messages: Turns, stops: tuple[str, ...], language: str, services: Services, request_id: str
+) -> tuple[list[WriteTask], RankedList]:
     """A writing task for each answer that is asked for, and the items that the answers are about."""
-    settings = services.settings
-    messages = tuple((message.role, _text_of(message, index)) for index, message in enumerate(body.messages))
-    newest = newest_message(messages)
-    if not newest.strip():
-        raise InputError("holds no message of the user with text", "messages")
-    stops = [body.stop] if isinstance(body.stop, str) else list(body.stop or ())
-    if len(stops) > _MAX_STOPS or any(not stop or len(stop) > 256 for stop in stops):
-        raise InputError(f"takes up to {_MAX_STOPS} strings of 1 to 256 characters", "stop")
-    end_s = time.monotonic() + settings.ingress.timeout_s
-    view = await view_of(services, body.user, None, settings.sessions.timeout_s)
-    wish = await asyncio.to_thread(services.retriever.wish, messages, view.seen)
-    ranked = await services.recommender.rank(services.retriever.query(wish, view), end_s - time.monotonic())
-    ranked = RankedList(honest(ranked.items, wish, view), ranked.model_version)
+    end_s = time.monotonic() + services.settings.ingress.timeout_s
+    wish, view, ranked = await chat_list(services, messages, body.user, end_s)
     found = (services.catalogue.get(services.tenant, entry.item_id) for entry in ranked.items)
     items = tuple(item for item in found if item is not None)
     reasons = ranked.items[0].reasons if ranked.items else ()
@@ -117,17 +127,25 @@ async def _tasks(body: ChatRequest, services: Services, request_id: str) -> tupl
             items=items,
             liked=liked_items(services, view, reasons, frozenset(item.item_id for item in items)),
             reasons=reasons,
+            language=language,
             max_tokens=body.max_completion_tokens or body.max_tokens or _DEFAULT_TOKENS,
             temperature=body.temperature,
             seed=seed + copy if seed is not None else None,
-            stop=tuple(stops),
-            messages=messages if wish.kind == "chat" else (),
+            stop=stops,
+            messages=tuple(messages) if wish.kind == "chat" else (),
             deadline_s=end_s - time.monotonic(),
             tenant=services.tenant,
             request_id=request_id,
         )
         for copy in range(body.n)
     ], ranked
+
+
+def _stops_of(body: ChatRequest) -> tuple[str, ...]:
+    stops = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
+    if len(stops) > _MAX_STOPS or any(not stop or len(stop) > 256 for stop in stops):
+        raise InputError(f"takes up to {_MAX_STOPS} strings of 1 to 256 characters", "stop")
+    return stops
 
 
 def _text_of(message: ChatMessage, index: int) -> str:

@@ -10,7 +10,8 @@ from cluster.catalogue import Catalogue
 from cluster.config import Settings
 from cluster.messages import Item, RankedItem, Reason, SessionView
 from cluster.store import Store
-from deployments.retrieval import ChatRetriever, Wish, honest
+from deployments.chat.retrieval import ChatRetriever, honest
+from deployments.chat.wishes import Wish
 
 ITEMS = [
     Item("alien", "Alien (1979)", categories=("Horror", "Sci-Fi")),
@@ -59,6 +60,13 @@ def ask(retriever: ChatRetriever, *turns: str, seen: frozenset[str] = frozenset(
         ("Comedies!", (), ("Comedy",), ()),
         ("I'd love a film", (), (), ()),
         ("Psycho", ("psycho",), (), ()),
+        ("像Alien那样，但要好笑", ("alien",), ("Comedy",), ()),
+        ("我想看一部轻松的喜剧", (), ("Comedy",), ()),
+        ("不要恐怖片，要科幻", (), ("Sci-Fi",), ("Horror",)),
+        ("不要恐怖片、犯罪片", (), (), ("Crime", "Horror")),
+        ("别的喜剧", (), ("Comedy",), ()),
+        ("今晚看一部 thriller", (), ("Thriller",), ()),
+        ("给孩子看的", (), ("Children's",), ()),
     ],
 )
 def test_titles_categories_and_moods(
@@ -79,10 +87,82 @@ def test_titles_categories_and_moods(
         ("a shorter list", 2),
         ("more ideas", 5),
         ("the one with the shark", 3),
+        ("两部电影就够了", 2),
+        ("只要一部", 1),
+        ("我想看一部喜剧", 3),
+        ("少一点", 2),
+        ("多推荐几部", 5),
     ],
 )
 def test_lengths(retriever: ChatRetriever, text: str, count: int) -> None:
     assert ask(retriever, text).count == count
+
+
+@pytest.mark.parametrize(
+    ("text", "years"),
+    [
+        ("a film from the nineties", (1990, 1999)),
+        ("something from the 60s", (1960, 1969)),
+        ("1980s action", (1980, 1989)),
+        ("the 2010s", (2010, 2019)),
+        ("before 1970", (None, 1969)),
+        ("after 1995 please", (1996, None)),
+        ("since 1995", (1995, None)),
+        ("from 1995 on", (1995, None)),
+        ("a comedy from 1995", (1995, 1995)),
+        ("between 1980 and 1985", (1980, 1985)),
+        ("九十年代的喜剧", (1990, 1999)),
+        ("80年代的", (1980, 1989)),
+        ("1990年以前的", (None, 1989)),
+        ("1995年的电影", (1995, 1995)),
+        ("2001: A Space Odyssey", (None, None)),
+        ("ten films", (None, None)),
+    ],
+)
+def test_years(retriever: ChatRetriever, text: str, years: tuple[int | None, int | None]) -> None:
+    assert ask(retriever, text).years == years
+
+
+def test_years_hold_until_any_will_do(retriever: ChatRetriever) -> None:
+    assert ask(retriever, "from the 60s", "Try Psycho.", "but funny").years == (1960, 1969)
+    assert ask(retriever, "from the 60s", "Try Psycho.", "any year is fine").years == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "price"),
+    [
+        ("boots under $50", 50.0),
+        ("cheaper than 19.99", 19.99),
+        ("at most two", None),
+        ("at most 3 films", None),
+        ("under 90 minutes", None),
+        ("100元以下的", 100.0),
+    ],
+)
+def test_prices(retriever: ChatRetriever, text: str, price: float | None) -> None:
+    assert ask(retriever, text).price == price
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("a film about sharks and submarines", "sharks submarines"),
+        ("Waterproof boots for wet trails?", "waterproof boots wet trails"),
+        ("something like Alien but funny", ""),
+        ("What should I watch next?", ""),
+        ("a thriller for tonight", ""),
+        ("a shorter list", ""),
+        ("not about submarines", ""),
+        ("我想看潜水艇", ""),
+    ],
+)
+def test_words_that_are_left_for_their_meaning(retriever: ChatRetriever, text: str, left: str) -> None:
+    assert ask(retriever, text).text == left
+
+
+def test_meaning_holds_until_something_else_is_asked_for(retriever: ChatRetriever) -> None:
+    assert ask(retriever, "about submarines", "Try Alien.", "a shorter list").text == "submarines"
+    assert ask(retriever, "about submarines", "Try Alien.", "a comedy then").text == ""
 
 
 def test_what_was_asked_before_holds_until_it_is_changed(retriever: ChatRetriever) -> None:
@@ -108,6 +188,13 @@ ANSWER = "If you liked Alien, you could try The Godfather, a story. Babe is gent
         ("What is Alien about?", "alien", "pitch"),
         ("why the fifth one?", None, "chat"),
         ("why are the first days of spring cold", None, "chat"),
+        ("为什么推荐第二部？", "babe", "reason"),
+        ("介绍一下最后一部", "speed", "pitch"),
+        ("为什么推荐它？", "father", "reason"),
+        ("Alien怎么样？", "alien", "pitch"),
+        ("Do you have Psycho?", "psycho", "pitch"),
+        ("I want to watch The Godfather", "father", "pitch"),
+        ("I want to watch something like The Godfather", None, "chat"),
     ],
 )
 def test_what_points_into_the_answer_before(retriever: ChatRetriever, text: str, about: str | None, kind: str) -> None:
@@ -145,6 +232,12 @@ def test_the_query_of_a_wish(retriever: ChatRetriever) -> None:
     assert every.allowed == {"mars", "babe", "alien", "star"}  # one item is in both: too few
     about = retriever.query(Wish(about="star", kind="reason"), view)
     assert about.allowed == {"star"} and about.include_seen and about.n == 1
+
+
+def test_years_and_prices_narrow_only_a_catalogue_that_has_them(retriever: ChatRetriever) -> None:
+    view = SessionView("u", (), (), (), (), frozenset())
+    retriever.wish([("user", "hello")])
+    assert retriever.query(Wish(years=(1990, 1999), price=5.0), view).allowed is None
 
 
 def test_a_title_that_was_only_named_is_no_like(retriever: ChatRetriever) -> None:

@@ -9,8 +9,11 @@ from cluster.messages import Item
 from generation.facts import spoken_title
 
 MARKS = frozenset(".,;:!?")
-"""What ends a clause."""
-_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*|[.,;:!?]")
+"""What ends a clause, in Chinese too once `words_of` has read it."""
+HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+"""Chinese characters, for a class of a regular expression: each is a word of its own, for no space stands between."""
+_WORD = re.compile(rf"[{HAN}]|[^\W_{HAN}]+(?:['’-][^\W_{HAN}]+)*|[.,;:!?，。；：！？]")
+_WIDE = str.maketrans("，。；：！？", ",.;:!?")
 _LONGEST_WORDS = 12
 _MIN_CHARS = 3
 _BRACKETS = re.compile(r"\s*\([^)]*\)")
@@ -19,8 +22,12 @@ _YEAR = re.compile(r"\s*\(\d{4}\)\s*$")
 
 
 def words_of(text: str) -> list[str]:
-    """Lower-case words of a text, and the marks between its clauses."""
-    return [word.lower().replace("’", "'") for word in _WORD.findall(text)]
+    """Lower-case words of a text, Chinese characters one by one, and the marks between its clauses."""
+    return [word.lower().replace("’", "'") for word in _spelled(text)]
+
+
+def _spelled(text: str) -> list[str]:
+    return [word.translate(_WIDE) for word in _WORD.findall(text)]
 
 
 class TitleIndex:
@@ -46,7 +53,7 @@ class TitleIndex:
         unless it is all of the clause: "speed" and "heat" are mostly just words. With `written` the text is one of
         ours, which spells titles letter by letter and may begin with one.
         """
-        cased = _WORD.findall(text)
+        cased = _spelled(text)
         words = words_of(text)
         places = [place for place, word in enumerate(words) if word not in MARKS]
         plain = [words[place] for place in places]
@@ -74,5 +81,5 @@ def _is_name(cased: list[str], place: int) -> bool:
     if cased[place] == cased[place].lower() != cased[place].upper():
         return False
     opens = place == 0 or cased[place - 1] in ".!?"
-    ends = place + 1 == len(cased) or cased[place + 1] in MARKS
+    ends = place + 1 == len(cased) or cased[place + 1] in MARKS or re.match(f"[{HAN}]", cased[place + 1]) is not None
     return not opens or ends

@@ -1,0 +1,1 @@
+"""What the chat understands: dialogues become wishes (`wishes`), wishes lists (`lists`). Imports no routes."""

@@ -1,0 +1,52 @@
+"""In which language a chat answers, and what it says where a message asks for nothing: thanks, "what can you do?"."""
+
+from __future__ import annotations
+
+import re
+
+from cluster.messages import TextDone, TextPiece
+from deployments.chat.titles import HAN
+from generation.phrasing_zh import is_chinese
+
+PROMPT_VERSION = "small-talk-1"
+
+_HAN = re.compile(f"[{HAN}]")
+_THANKS = re.compile(
+    r"(?:(?:ok(?:ay)?|great|perfect|cool|nice|good|no|thanks|thank you|thx|cheers|so much|very much|a lot|bye|goodbye"
+    r"|good night|see you(?: later| soon)?|that(?:'s| is) (?:all|it)|that will do"
+    r"|好的?|谢谢你?|多谢|再见|拜拜|晚安|没有了|不用了)[\s,.!;，。！；]*)+",
+    re.IGNORECASE,
+)
+_POLITE = re.compile(
+    r"thank|thx|cheers|bye|good night|see you|that(?:'s| is| will)|谢|再见|拜拜|晚安|不用了", re.IGNORECASE
+)
+_HELP = re.compile(
+    r"(?:(?:hi|hello|hey|你好|您好)[\s,.!，。！]*)?"
+    r"(?:help|what (?:can|do) you do|who are you|what are you|how does this work|how do you work"
+    r"|你(?:能|会)(?:做|干)?什么|你是谁|怎么用|帮助)[\s.!?。！？]*",
+    re.IGNORECASE,
+)
+
+_WORDS = {
+    "thanks": ("You are welcome. Come back whenever you want another idea.", "不客气，想要新的推荐随时告诉我。"),
+    "help": (
+        "I recommend from this catalogue. Name something you like, a kind or a mood, say what you would rather not "
+        "have, ask for a shorter list, or why I chose something.",
+        "我从这个目录里为你推荐。告诉我你喜欢的作品、类型或心情，说说不想要什么，也可以让我少推荐几个，或者问我为什么这样选。",
+    ),
+}
+
+
+def language_of(text: str) -> str:
+    """The language to answer a message in: Chinese where it holds Chinese characters, else English."""
+    return "zh" if _HAN.search(text) else "en"
+
+
+def small_talk(text: str, language: str) -> tuple[TextPiece, TextDone] | None:
+    """The answer to a message that is nothing but small talk; None where it is something else."""
+    said = text.strip()
+    kind = "help" if _HELP.fullmatch(said) else "thanks" if _POLITE.search(said) and _THANKS.fullmatch(said) else None
+    if kind is None:
+        return None
+    answer = _WORDS[kind][is_chinese(language)]
+    return TextPiece(answer), TextDone(answer, "template", "template", PROMPT_VERSION, {})

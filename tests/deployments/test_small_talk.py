@@ -1,0 +1,50 @@
+"""What asks for nothing is answered as such, and nothing else is."""
+
+from __future__ import annotations
+
+import pytest
+
+from deployments.chat.small_talk import language_of, small_talk
+
+
+@pytest.mark.parametrize(
+    "text", ["Thanks!", "ok, thank you so much", "Great, thanks. Bye!", "谢谢，再见", "That's all, thanks"]
+)
+def test_thanks(text: str) -> None:
+    reply = small_talk(text, language_of(text))
+    assert reply is not None
+    piece, done = reply
+    assert piece.text == done.text and done.source == "template"
+    assert ("welcome" in done.text) == (language_of(text) == "en")
+
+
+@pytest.mark.parametrize("text", ["What can you do?", "hi, who are you?", "help", "你能做什么？"])
+def test_help(text: str) -> None:
+    reply = small_talk(text, "en")
+    assert reply is not None and "recommend" in reply[1].text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hi",
+        "ok",
+        "thanks, and a comedy please",
+        "help me find a thriller",
+        "good films",
+        "goodbye lenin",
+        "no",
+        "好看的",
+    ],
+)
+def test_what_may_ask_for_something_is_left_alone(text: str) -> None:
+    assert small_talk(text, "en") is None
+
+
+def test_the_language_is_that_of_the_message() -> None:
+    assert [language_of(text) for text in ("a comedy", "喜剧", "今晚看一部 thriller", "コメディ")] == [
+        "en",
+        "zh",
+        "zh",
+        "en",
+    ]
