@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from cluster.messages import Item
+from graph.compare import Live
 from graph.config import GraphConfig
 from graph.content import ContentMap, fit_content_map, hashed_features, reduce_text
 from graph.dataset import Interactions
@@ -98,6 +99,7 @@ def fit(
     meta: Mapping[str, Any] | None = None,
     warm: Warm | None = None,
     trainer: Callable[..., Trained] = train_encoder,
+    live: Live | None = None,
 ) -> Model:
     """Train everything on `data` and give the model.
 
@@ -106,10 +108,11 @@ def fit(
             out for the figures are events newer than all that it has seen.
         report: told how far it is. meta: kept in the model as it is.
         trainer: what stands for `train_encoder`, such as the same in several processes.
+        live: the version that serves; the figures beginning with `newest_` compare with it on what it has not seen.
     """
     tell = report or silent
     large = is_sampled(data.pairs, config.encoder)
-    splits = divisions(data, config, large, warm)
+    splits = divisions(data, config, large, warm, live.until_ms if live else None)
     start = warm.grown(data.item_ids, splits[0].train.pairs).encoder if warm else None
     parts = [
         (make_sources(
@@ -124,7 +127,7 @@ def fit(
     names = {kernel.name for kernel in held.kernels} | {bias.name for bias in held.biases}
     known = dict(warm.gates) if warm and set(warm.gates) == names else None
     asked = [(sources, split) for sources, split in parts if len(split.users)]
-    gates, figures = weigh(asked, config, known) if asked else (known or {}, {})
+    gates, figures = weigh(asked, config, known, live) if asked else (known or {}, {})
     epochs = max(round(float(np.mean([sources.trained.epochs for sources, _ in parts]))), 1)
     sources = make_sources(
         data, content, config, "train", tell,

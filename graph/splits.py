@@ -19,7 +19,8 @@ class Split:
     """One division of the events.
 
     `train` makes the model. `visible` are the events that the users asked about, `users` (Q,), are known by. `truth`
-    (Q, N) marks what they met afterwards; `candidates` (N,), where given, are the only items to rank.
+    (Q, N) marks what they met afterwards; `candidates` (N,), where given, are the only items to rank. `fresh` (Q, N),
+    where a moment was given, marks what of the truth happened after it.
     """
 
     train: Interactions
@@ -27,6 +28,7 @@ class Split:
     users: np.ndarray
     truth: sp.csr_matrix
     candidates: np.ndarray | None = None
+    fresh: sp.csr_matrix | None = None
 
     def sessions(self) -> Sessions:
         """The sessions of the users asked about."""
@@ -102,7 +104,8 @@ def newest_split(data: Interactions, since_ms: int, held_out: float, max_users: 
         chosen = np.zeros(data.shape[0], dtype=bool)
         chosen[np.random.default_rng(seed).permutation(users)[:max_users]] = True
         held &= chosen[data.user]
-    return _split(data, held)
+    split = _split(data, held)
+    return replace(split, fresh=split.truth)
 
 
 def learning_split(
@@ -112,6 +115,7 @@ def learning_split(
     cold_share: float,
     seed: int,
     max_users: int | None = None,
+    since_ms: int | None = None,
 ) -> Split:
     """The division that a model learns its own weights on: all the situations at once.
 
@@ -119,6 +123,7 @@ def learning_split(
     visible. What is held out is drawn at random for `random_share` of the users, for the rest it is what came last. The
     users of `visible` are these situations, not people. Nothing is held out but of `max_users` users. Where there is no
     "now", for what is held out was drawn at random or the events have no times at all, the visible ones have no times.
+    `since_ms` is the moment of `Split.fresh`.
     """
     rng = np.random.default_rng(seed)
     lengths = np.diff(data.offsets)
@@ -150,7 +155,10 @@ def learning_split(
         visible, user=situation, user_ids=tuple(str(number) for number in range(len(rows))), time_ms=times
     )
     truth = _ones(data, hidden, rows)
-    return Split(train, visible, np.arange(len(rows)), truth)
+    fresh = None
+    if since_ms is not None:
+        fresh = _ones(data, [own[data.time_ms[own] > since_ms] for own in hidden], rows)
+    return Split(train, visible, np.arange(len(rows)), truth, fresh=fresh)
 
 
 def _held_rank(data: Interactions, key: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 1. Ray Data reads the store's events in ranges, leaves out what tells nothing and codes the ids (`jobs.reading`).
 2. Texts that are new or have changed are embedded by a pool of actors (`jobs.embedding`).
 3. A Ray task makes interactions, trains the graph encoder and the other sources, weighs them on held-out sessions, and
-   compares the figures with those of the live version (`jobs.training`).
+   compares them with the live version on what that has not seen (`jobs.training`).
 4. It writes the version's folder, the manifest last. The job registers the version; the pointer moves last, by
    compare-and-swap.
 
@@ -44,7 +44,10 @@ def main(
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Publish even if the figures are worse.")] = False,
     tolerance: Annotated[
-        float, typer.Option(help="Share of the live version's nDCG@10 that the new one may lack.", min=0, max=1)
+        float,
+        typer.Option(
+            help="Share of the live version's nDCG@10 that the new one may lack, beside chance.", min=0, max=1
+        ),
     ] = 0.05,
     no_promote: Annotated[bool, typer.Option("--no-promote", help="Publish, but leave the pointer.")] = False,
     workers: Annotated[

@@ -6,6 +6,7 @@ version, and writes the folder, its manifest last. The registry is left to the j
 
 from __future__ import annotations
 
+import math
 import queue
 import tempfile
 import time
@@ -16,12 +17,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cluster.artifacts import BundleWriter, open_bundle
 from cluster.config import Settings
+from cluster.errors import BundleError
 from cluster.messages import Version
+from graph.bundle import load_model, save_model
+from graph.compare import Live
 from graph.config import GraphConfig
 from graph.dataset import Interactions
-from graph.fit import Content
+from graph.fit import Content, fit
 from graph.model import Model
+from graph.ranking import Ranker
+from graph.warm import Warm
 from graph.weights import EventWeights
 from jobs.common import Progress, say
 from jobs.workers import Together
@@ -32,6 +39,8 @@ SHARES = {"tune": (0, 50), "combine": (50, 55), "train": (55, 95), "publish": (9
 """Where each stage of training begins and ends, in per cent of the whole."""
 FEW_SESSIONS = 50
 """With fewer held-out sessions a comparison says nothing."""
+CLEARLY = 1.645
+"""Standard errors that a difference has to go beyond: once in twenty chance alone does that, one-sided."""
 
 
 @dataclass(frozen=True)
@@ -114,51 +123,60 @@ def train(
     data: Interactions, content: Content, weights: EventWeights, config: GraphConfig, plan: Plan, board: Any = None
 ) -> Made:
     """Train, judge, and write the folder unless the verdict is against it."""
-    from graph.fit import fit
-
     clock = _Clock(board)
     with tempfile.TemporaryDirectory(prefix="tailorbird-live-") as folder:
-        before, warm, note = _live_model(plan, config, Path(folder)) if plan.incremental else (None, None, "")
+        model, warm, note = _live_model(plan, config, Path(folder))
+        live = Live(model, warm.until_ms) if model is not None and warm is not None else None
+        warm = warm if plan.incremental and not note else None
         trainer = Together(plan.workers, f"{plan.url}.training")
-        model = fit(data, content, weights, config, clock, {"version": plan.version}, warm=warm, trainer=trainer)
-        figures = {name: float(value) for name, value in dict(model.meta["figures"]).items()}
-        live = dict(plan.live.metrics) if plan.live else None
-        if before is not None and warm is not None:
-            figures = _against_live(figures, live or {}, before, warm.until_ms, data, config)
-        verdict = judge(figures, live, plan.tolerance)
+        made = fit(
+            data, content, weights, config, clock, {"version": plan.version}, warm=warm, trainer=trainer, live=live
+        )
+    own = {name: float(value) for name, value in dict(made.meta["figures"]).items()}
+    base = dict(plan.live.metrics) if plan.live else {}
+    verdict = judge(own, base, plan.tolerance, incremental=warm is not None)
+    figures = own if warm is None else _with_base(own, base)
+    note = note if plan.incremental else ""
     if verdict and not plan.force:
         return Made(figures, verdict, None, warm is not None, clock.seconds(), note)
     clock("publish", 0.0, "")
-    url = publish(model, plan)
+    url = publish(made, plan)
     return Made(figures, verdict, url, warm is not None, clock.seconds(), note)
 
 
-def judge(figures: dict[str, float], live: dict[str, float] | None, tolerance: float) -> str:
+def judge(own: dict[str, float], live: dict[str, float], tolerance: float, incremental: bool = False) -> str:
     """Why this version may not be published, or nothing.
 
-    It may be neither clearly worse than popularity on its own held-out sessions nor than what the live version reached.
-    An incremental version is compared with the live one on events that neither has seen.
+    It may lack no more than the share `tolerance` of the nDCG@10 of the live version, nor of popularity, by more than
+    chance. Both versions are asked in the same sessions, for events that neither has seen. Where these are too few the
+    figures of a version made anew are compared with those that the live one had on its own sessions.
+
+    Args:
+        own: figures of `graph.fit`. live: those of the live version, if any.
     """
-    if "newest_ndcg@10" in figures:
-        ours, theirs = figures["newest_ndcg@10"], figures["newest_live_ndcg@10"]
-        if figures["newest_sessions"] >= FEW_SESSIONS and ours < theirs * (1 - tolerance):
+    ours, popular = own.get("ndcg@10", 0.0), own.get("popularity_ndcg@10", 0.0)
+    if own.get("newest_sessions", 0) >= FEW_SESSIONS:
+        ours, theirs = own["newest_ndcg@10"], own["newest_live_ndcg@10"]
+        if _lacks(ours, theirs, own["newest_error"], tolerance):
             return f"nDCG@10 on new events is {ours:.4f}, that of the live version {theirs:.4f}"
+    elif "ndcg@10" in live and not incremental:
+        error = math.hypot(own.get("ndcg@10_error", 0.0), live.get("ndcg@10_error", 0.0))
+        if _lacks(ours, live["ndcg@10"], error, tolerance):
+            return f"nDCG@10 is {ours:.4f}, that of the live version {live['ndcg@10']:.4f}"
+    if incremental or own.get("sessions", 0) < FEW_SESSIONS:
         return ""
-    ours = figures.get("ndcg@10", 0.0)
-    popular = figures.get("popularity_ndcg@10", 0.0)
-    if figures.get("sessions", 0) >= FEW_SESSIONS and ours < popular * (1 - tolerance):
+    ours = own["ndcg@10"]
+    if _lacks(ours, popular, own.get("popularity_error", 0.0), tolerance):
         return f"nDCG@10 is {ours:.4f}, that of popularity {popular:.4f}"
-    if live and "ndcg@10" in live and ours < live["ndcg@10"] * (1 - tolerance):
-        return f"nDCG@10 is {ours:.4f}, that of the live version {live['ndcg@10']:.4f}"
     return ""
+
+
+def _lacks(ours: float, theirs: float, error: float, tolerance: float) -> bool:
+    return ours + CLEARLY * error < theirs * (1 - tolerance)
 
 
 def publish(model: Model, plan: Plan) -> str:
     """Write the version's folder, after it has been loaded and has ranked. Gives its URL."""
-    from cluster.artifacts import BundleWriter
-    from graph.bundle import save_model
-    from graph.ranking import Ranker
-
     with BundleWriter(NAME, {"version": plan.version, "config_hash": model.config.config_hash}) as writer:
         save_model(model, writer.folder)
         Ranker.load(writer.folder, plan.version).smoke()
@@ -178,13 +196,8 @@ def embedding_rows(model: Model) -> pa.Table:
     return pa.table(columns)
 
 
-def _live_model(plan: Plan, config: GraphConfig, folder: Path) -> tuple[Any, Any, str]:
-    """The live version's model and state, or why there is nothing to go on from."""
-    from cluster.artifacts import open_bundle
-    from cluster.errors import BundleError
-    from graph.bundle import load_model
-    from graph.warm import Warm
-
+def _live_model(plan: Plan, config: GraphConfig, folder: Path) -> tuple[Model | None, Warm | None, str]:
+    """The live version's model and state, as far as they can be read, and why training cannot go on from them."""
     if plan.live is None:
         return None, None, "no version is live yet"
     try:
@@ -192,26 +205,16 @@ def _live_model(plan: Plan, config: GraphConfig, folder: Path) -> tuple[Any, Any
         model = load_model(opened)
     except BundleError as error:
         return None, None, f"the live version cannot be read: {error}"
-    if model.config.config_hash != config.config_hash:
-        return None, None, "the settings of the section graph, or the method, have changed"
     warm = Warm.load(opened, model.item_ids)
-    return (model, warm, "") if warm is not None else (None, None, "the live version holds no state to go on from")
+    if model.config.config_hash != config.config_hash:
+        return model, warm, "the settings of the section graph, or the method, have changed"
+    return model, warm, "" if warm is not None else "the live version holds no state to go on from"
 
 
-def _against_live(
-    ours: dict[str, float], base: dict[str, float], live: Model, until_ms: int, data: Interactions, config: GraphConfig
-) -> dict[str, float]:
-    """The figures of an incremental version: those of its base, and both on the newest events."""
-    from graph.compare import figure_of
-    from graph.splits import newest_split
-
-    split = newest_split(data, until_ms, config.combine.held_out, config.combine.max_queries, config.seed)
+def _with_base(own: dict[str, float], base: dict[str, float]) -> dict[str, float]:
+    """The figures of an incremental version: those of its base, and how both did on the newest events."""
     kept = {name: value for name, value in base.items() if not name.startswith("newest_")}
-    return kept | {
-        "newest_ndcg@10": ours.get("ndcg@10", 0.0),
-        "newest_live_ndcg@10": figure_of(live, data.item_ids, split, config) if len(split.users) else 0.0,
-        "newest_sessions": ours.get("sessions", 0.0),
-    }
+    return kept | {name: value for name, value in own.items() if name.startswith("newest_")}
 
 
 class _Clock:

@@ -113,6 +113,7 @@ def test_what_came_after_a_moment_is_held_out(data: Interactions) -> None:
     assert (np.bincount(split.train.user, minlength=data.shape[0]) > 0).all()
     assert len(newest_split(data, since, 0.2, 3, 1).users) == 3
     assert len(newest_split(data, len(data), 0.2, 3, 1).users) == 0
+    assert split.fresh is not None and (split.fresh != split.truth).nnz == 0
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -102,20 +102,35 @@ def test_a_tenant_has_versions_of_its_own(run_job: RunJob, settings: Settings, t
 
 
 def test_the_gate() -> None:
-    good = {"ndcg@10": 0.3, "popularity_ndcg@10": 0.2, "sessions": 100.0}
-    assert judge(good, None, 0.05) == ""
+    good = {"ndcg@10": 0.3, "ndcg@10_error": 0.002, "popularity_ndcg@10": 0.2, "sessions": 100.0}
+    assert judge(good, {}, 0.05) == ""
     assert judge(good, {"ndcg@10": 0.31}, 0.05) == ""
     assert "live" in judge(good, {"ndcg@10": 0.33}, 0.05)
-    assert "popularity" in judge(good | {"ndcg@10": 0.1}, None, 0.05)
-    assert judge(good | {"ndcg@10": 0.1, "sessions": 5.0}, None, 0.05) == ""
+    assert "popularity" in judge(good | {"ndcg@10": 0.1}, {}, 0.05)
+    assert judge(good | {"ndcg@10": 0.1, "sessions": 5.0}, {}, 0.05) == ""
 
 
-def test_the_gate_of_an_incremental_version() -> None:
-    """It is compared on new events, whatever the figures of its base are."""
-    base = {"ndcg@10": 0.3, "newest_ndcg@10": 0.2, "newest_live_ndcg@10": 0.2, "newest_sessions": 80.0}
-    assert judge(base, {"ndcg@10": 0.9}, 0.05) == ""
-    assert "new events" in judge(base | {"newest_ndcg@10": 0.1}, None, 0.05)
-    assert judge(base | {"newest_ndcg@10": 0.1, "newest_sessions": 5.0}, None, 0.05) == ""
+def test_the_gate_knows_what_chance_does() -> None:
+    """Figures of few sessions differ by more than the tolerance, and mean nothing by it."""
+    rough = {"ndcg@10": 0.2, "ndcg@10_error": 0.03, "popularity_ndcg@10": 0.22, "popularity_error": 0.03}
+    rough |= {"sessions": 90.0}
+    assert judge(rough, {"ndcg@10": 0.26, "ndcg@10_error": 0.03}, 0.05) == ""
+    assert "live" in judge(rough, {"ndcg@10": 0.36, "ndcg@10_error": 0.03}, 0.05)
+    assert "popularity" in judge(rough | {"popularity_error": 0.001}, {}, 0.05)
+
+
+@pytest.mark.parametrize("incremental", [False, True])
+def test_the_gate_compares_on_what_neither_version_has_seen(incremental: bool) -> None:
+    """Where there is enough of it nothing else of the live version counts."""
+    own = {"ndcg@10": 0.3, "newest_ndcg@10": 0.2, "newest_live_ndcg@10": 0.2, "newest_sessions": 80.0}
+    own |= {"newest_error": 0.01}
+    assert judge(own, {"ndcg@10": 0.9}, 0.05, incremental) == ""
+    assert judge(own | {"newest_ndcg@10": 0.18}, {}, 0.05, incremental) == "", "within chance"
+    assert "new events" in judge(own | {"newest_ndcg@10": 0.17}, {}, 0.05, incremental)
+    assert judge(own | {"newest_ndcg@10": 0.17}, {}, 0.1, incremental) == ""
+    few = own | {"newest_ndcg@10": 0.1, "newest_sessions": 5.0}
+    assert judge(few, {}, 0.05, incremental) == ""
+    assert bool(judge(few, {"ndcg@10": 0.9}, 0.05, incremental)) is not incremental
 
 
 @pytest.mark.integration
@@ -141,6 +156,7 @@ def test_a_version_grows_out_of_the_one_before(run_job: RunJob, settings: Settin
     metrics = second.result["metrics"]
     assert metrics["ndcg@10"] == first.result["metrics"]["ndcg@10"], "its base's, for the next full refresh"
     assert metrics["newest_sessions"] > 10 and 0 < metrics["newest_live_ndcg@10"] < 1
+    assert 0 < metrics["newest_error"] < 0.2
     with Store.open(settings, readonly=True) as store:
         live = store.registry.live("default", "graph")
         assert live is not None and live.version == second.result["version"]
