@@ -63,6 +63,28 @@ def test_answers_name_only_what_was_retrieved(client: openai.OpenAI, api: httpx.
     assert not {word for word in rest.replace(".", " ").replace(",", " ").split() if word.isdigit()} - years
 
 
+def test_chinese_is_answered_in_chinese(client: openai.OpenAI, api: httpx.Client) -> None:
+    talk = Talk(client)
+    said, ids = talk.say("我想看一部九十年代的轻松喜剧", max_tokens=200)
+    found = items(api, ids)
+    assert len(found) == 3 and all("Comedy" in item["categories"] for item in found), found
+    assert all(1990 <= item["attributes"]["year"] <= 1999 for item in found), found
+    assert "《" in said and "。" in said, said
+    _, about = talk.say("为什么推荐第二部？", max_tokens=200)
+    assert about == ids[1:2]
+
+
+def test_what_asks_for_nothing_gets_no_items(client: openai.OpenAI) -> None:
+    said, ids = Talk(client).say("Thanks, bye!")
+    assert ids == [] and "welcome" in said
+    chunks = list(
+        client.chat.completions.create(
+            model="tailorbird", stream=True, messages=[{"role": "user", "content": "What can you do?"}]
+        )
+    )
+    assert "recommend" in "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+
+
 @pytest.mark.parametrize(
     "order",
     [
