@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from deployments.chat.phrases import COMMON
 from deployments.chat.titles import words_of
 from generation.phrasing_zh import label
 
@@ -53,8 +54,12 @@ def lexicon_of(categories: Iterable[str]) -> Lexicon:
             known |= {tuple(words_of(mood)): category for mood in moods.split()}
     for name in names:
         known |= {tuple(words_of(form)): name for form in _forms(name)}
-    known.pop((), None)
-    return known
+    return {words: name for words, name in known.items() if words and not _is_empty(words)}
+
+
+def _is_empty(words: tuple[str, ...]) -> bool:
+    """Whether a category's name, such as "A", is a word that stands in any sentence."""
+    return len(words) == 1 and len(words[0]) < 3 and words[0] in COMMON
 
 
 def _forms(category: str) -> set[str]:

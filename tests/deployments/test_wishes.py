@@ -23,6 +23,7 @@ ITEMS = [
     Item("if", "If.... (1968)", categories=("Drama",)),
     Item("mars", "Mars Attacks! (1996)", categories=("Comedy", "Sci-Fi")),
     Item("noir", "Laura (1944)", categories=("Film-Noir",)),
+    Item("odd", "Odds and Ends (1990)", categories=("A",)),
     Item("psycho", "Psycho (1960)", categories=("Horror", "Thriller")),
 ]
 
