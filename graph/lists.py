@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from operator import attrgetter
 
 import numpy as np
@@ -76,11 +77,8 @@ class Lister:
             reasons = reasons_of(batch.sessions, self.items, told, made_of, scores, self.unmet[grid], count)
         lists: list[RankedList] = []
         for row, (one, of_row, from_row) in enumerate(zip(chosen, scores.tolist(), sources, strict=True)):
-            ids = [self.items[item] for item in one.items.tolist()]
-            places = [
-                (item_id, score, 1.0, names[source])
-                for item_id, score, source in zip(ids, of_row, from_row, strict=False)
-            ]
+            ids, named = map(self.items.__getitem__, one.items.tolist()), map(names.__getitem__, from_row)
+            places = list(zip(ids, of_row, repeat(1.0), named, strict=False))
             made = ListColumns(places, reasons[row], self.version)
             if row in extras:
                 lists.append(_special(made, queries[row].explain, one, steering[row], extras[row]))

@@ -204,13 +204,13 @@ class Ranker:
         batch = self._scorer.read(sessions)
         steering = [self._steering_of(query) for query in queries]
         plain = [self._chooser.is_plain(query, own) for query, own in zip(queries, steering, strict=True)]
+        more = SLACK if self._chooser.twins is not None else 0
         chosen: list[Chosen] = []
         if self._retriever is None:
             scores = self._scorer.all_scores(batch) + self._tie
             for row, own in zip(scores, steering, strict=True):
                 own.move(row)
             self._leave_out(queries, reading, scores)
-            more = SLACK if self._chooser.twins is not None else 0
             pools = best_of(
                 scores, [query.n + more if is_plain else 0 for query, is_plain in zip(queries, plain, strict=True)]
             )
@@ -221,24 +221,36 @@ class Ranker:
                     best = self._choose(query, place, sessions, everything, steering[place])
                 chosen.append(best)
         else:
+            wanted = max(query.n for query in queries) if all(plain) and not any(steering) else None
             for place, (query, candidates) in enumerate(
-                zip(queries, self._retrieved(queries, reading, batch, steering), strict=True)
+                zip(queries, self._retrieved(queries, reading, batch, steering, wanted), strict=True)
             ):
-                chosen.append(self._choose(query, place, sessions, candidates, steering[place]))
+                best = None
+                if plain[place]:
+                    ((places, values),) = best_of(candidates.scores[None], [query.n + more])
+                    best = self._best(query, candidates.items[places], values)
+                if best is None:
+                    best = self._choose(query, place, sessions, candidates, steering[place])
+                chosen.append(best)
         lister = Lister(self._scorer, self.items, self._tie, self._unmet, self.version)
         return lister.lists(queries, batch, chosen, steering)
 
     def _retrieved(
-        self, queries: Sequence[RankQuery], reading: Reading, batch: Batch, steering: Sequence[Steering]
+        self,
+        queries: Sequence[RankQuery],
+        reading: Reading,
+        batch: Batch,
+        steering: Sequence[Steering],
+        best: int | None,
     ) -> list[Candidates]:
-        """What may be shown, where there is too much to score all of it."""
+        """What may be shown, where there is too much to score all of it; `best` as for `Retriever.pools`."""
         assert self._retriever is not None
         always = [np.arange(len(self.model.item_ids), len(self.items))]
         always += [own.always(self._popularity) for own in dict.fromkeys(steering) if own]
         out = self._out(queries, reading)
         more = max(map(len, out), default=0) + len(self._barred)
         found = self._retriever.pools(
-            self._scorer, batch, queries, self._numbers, np.unique(np.concatenate(always)), more
+            self._scorer, batch, queries, self._numbers, np.unique(np.concatenate(always)), more, best
         )
         pools = []
         for gone, own, (items, values) in zip(out, steering, found, strict=True):

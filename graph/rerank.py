@@ -92,6 +92,8 @@ def diversify(
 
 def in_order(n: int, count: int, twins: np.ndarray | None = None, room: Room | None = None) -> list[int]:
     """The first n places of a pool of `count` in order, without twins of earlier ones and as far as the caps allow."""
+    if room is None and (twins is None or not twins.any()):
+        return list(range(min(n, count)))
     chosen: list[int] = []
     taken: set[int] = set()
     groups = [0] * count if twins is None else twins.tolist()
