@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from cluster.errors import ConfigError
 from cluster.sections import (
     EventsConfig,
+    FinderConfig,
     IngressConfig,
     LimitsConfig,
     OidcConfig,
@@ -100,6 +101,7 @@ class Settings(BaseSettings):
     limits: LimitsConfig = LimitsConfig()
     oidc: OidcConfig = OidcConfig()
     writer: WriterConfig = WriterConfig()
+    finder: FinderConfig = FinderConfig()
     tracing: TracingConfig = TracingConfig()
     ray: RayConfig = RayConfig()
     graph: dict[str, Any] = {}

@@ -220,6 +220,19 @@ class WriterConfig(Section):
     """GPUs that one replica reserves in Ray; a part of one lets several replicas share it."""
 
 
+class FinderConfig(Section):
+    """The deployment `Finder`, which knows the catalogue by meaning where there is a sentence encoder."""
+
+    min_replicas: int = Field(default=1, ge=1)
+    """Fewest replicas. Each holds the encoder, and the text vectors of all items that are asked about."""
+    max_replicas: int = Field(default=1, ge=0)
+    """Most replicas. 0: none, and the chat finds items by their titles and categories alone."""
+    num_cpus: float = Field(default=0.0, ge=0)
+    """CPU that one replica reserves in Ray. It computes with one thread, and rarely."""
+    timeout_s: float = Field(default=0.5, gt=0)
+    """How long a request waits for what it finds; then it goes on without."""
+
+
 class TracingConfig(Section):
     """OpenTelemetry traces: see `cluster.tracing`."""
 

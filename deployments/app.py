@@ -11,11 +11,14 @@ from ray import serve
 from ray.serve import Application
 from ray.serve.config import AutoscalingConfig
 
-from cluster.config import load_settings
+from cluster.config import Settings, load_settings, parse_section
 from deployments.check import check_settings
+from deployments.finder import Finder
 from deployments.ingress import Ingress
 from deployments.recommender import Recommender
 from deployments.writer import Writer
+from graph.config import GraphConfig
+from graph.text import find_encoder
 
 _HEALTH_PERIOD_S = 5
 _HEALTH_TIMEOUT_S = 20
@@ -31,7 +34,8 @@ class AppArgs(BaseModel):
 
 
 def build(args: AppArgs) -> Application:
-    """Bind the deployments: `Ingress` in front, `Writer` behind it, `Recommender` inside or beside it.
+    """Bind the deployments: `Ingress` in front, `Writer` behind it, `Recommender` inside or beside it, and `Finder`
+    where there is a sentence encoder.
 
     Raises:
         ConfigError: a setting of any part is unknown or malformed.
@@ -49,6 +53,16 @@ def build(args: AppArgs) -> Application:
         # The engine's own bounded queue answers 429; Serve's must not queue silently in front of it.
         max_ongoing_requests=1000,
     ).bind(settings)
+    finder = None
+    if _finds(settings):
+        finder = _deployment(
+            Finder,
+            settings.finder.min_replicas,
+            settings.finder.max_replicas,
+            8.0,
+            {"num_cpus": settings.finder.num_cpus},
+            max_ongoing_requests=64,
+        ).bind(settings)
     recommender = None
     if settings.recommender.binding == "deployment":
         recommender = _deployment(
@@ -58,7 +72,7 @@ def build(args: AppArgs) -> Application:
             4.0,
             {"num_cpus": settings.recommender.num_cpus},
             max_ongoing_requests=64,
-        ).bind(settings)
+        ).bind(settings, None, finder)
     ingress = _deployment(
         serve.ingress()(Ingress),
         settings.ingress.min_replicas,
@@ -70,7 +84,13 @@ def build(args: AppArgs) -> Application:
         # `tailorbird resize`, or a Serve config file, changes this in running replicas: see `Ingress.reconfigure`.
         user_config={"session_shards": settings.sessions.shards},
     )
-    return ingress.bind(settings, writer, recommender)
+    return ingress.bind(settings, writer, recommender, finder)
+
+
+def _finds(settings: Settings) -> bool:
+    """Whether items are to be found by meaning, and can be."""
+    encoder = parse_section(GraphConfig, settings.graph, "graph").content.encoder
+    return settings.finder.max_replicas > 0 and find_encoder(encoder) is not None
 
 
 def _deployment(

@@ -22,10 +22,13 @@ class Ingress:
         settings: the application's settings.
         writer: handle of the deployment `Writer`.
         recommender: handle of the deployment `Recommender`, or None to rank in this process.
+        finder: handle of the deployment `Finder`, or None where nothing is found by meaning.
     """
 
-    def __init__(self, settings: Settings, writer: Any, recommender: Any | None = None) -> None:
-        self._services = Services(settings, writer, recommender)
+    def __init__(
+        self, settings: Settings, writer: Any, recommender: Any | None = None, finder: Any | None = None
+    ) -> None:
+        self._services = Services(settings, writer, recommender, finder=finder)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         return create_app(self._services)

@@ -1,6 +1,7 @@
 """`Overlay`: the live version as it serves now, with the catalogue's news laid over it.
 
-Items that the version does not know enter by what is known of them (`Ranker.with_items`); items that are hidden,
+Items that the version does not know enter by what is known of them (`Ranker.with_items`), and once more when their text
+vectors are there (`deployments.fresh_texts`); items that are hidden,
 expired, not yet available or deleted are left out of every list; the tenant's rules are laid over it. All is made in a
 thread when something changed or a time has come, and then ONE reference is swapped, so a request costs nothing here.
 
@@ -21,6 +22,7 @@ from cluster.background import end
 from cluster.catalogue import Catalogue
 from cluster.messages import Item
 from cluster.rules import Rule, RuleSets
+from deployments.fresh_texts import FreshTexts
 from deployments.rule_book import counting
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class Overlay:
         tenant: whose items.
         live: the version that the registry says is live, None before the first.
         rules: all rules of the tenant, the same object while none changes.
+        texts: text vectors of items that the version does not know.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Overlay:
         tenant: str,
         live: Callable[[], Live | None],
         rules: Callable[[], tuple[Rule, ...]] = tuple,
+        texts: FreshTexts | None = None,
     ) -> None:
         self._catalogue = catalogue
         self._tenant = tenant
@@ -67,9 +71,11 @@ class Overlay:
         self._all_rules = rules
         self._rules: tuple[Rule, ...] = ()
         self._sets = RuleSets(tenant)
+        self._texts = texts
+        self._arrivals = 0
         self._seq = -1
         self._until_ms = 0
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def current(self) -> Live | None:
@@ -79,33 +85,38 @@ class Overlay:
     async def start(self) -> None:
         """Make it once, so that the first list is right, then keep up."""
         await self._refresh_safely()
-        self._task = asyncio.create_task(self._follow(), name="overlay")
+        self._tasks = [asyncio.create_task(self._follow(), name="overlay")]
+        if self._texts is not None:
+            self._tasks.append(asyncio.create_task(self._texts.follow(), name="fresh-texts"))
 
     async def stop(self) -> None:
         """Keep up no longer."""
-        await end(self._task)
-        self._task = None
+        await end(*self._tasks)
+        self._tasks = []
 
     async def refresh(self) -> bool:
         """Take in what the catalogue and the registry say now; whether anything had to be made."""
         live, seq, rules = self._live(), self._catalogue.version, self._all_rules()
+        arrivals = 0 if self._texts is None else self._texts.arrivals
         now_ms = round(time.time() * 1000)
-        same = live is self._base and seq == self._seq and rules is self._rules
+        same = live is self._base and seq == self._seq and rules is self._rules and arrivals == self._arrivals
         if live is None or (same and now_ms < self._until_ms):
             return False
         changed = None
         if live is self._base:
             changed = self._catalogue.changed_since(self._tenant, self._seq)
-        await asyncio.to_thread(self._make, live, changed, rules, now_ms)
-        self._seq = seq
+        await asyncio.to_thread(self._make, live, changed, rules, now_ms, arrivals != self._arrivals)
+        self._seq, self._arrivals = seq, arrivals
         return True
 
-    def _make(self, live: Live, changed: set[str] | None, rules: tuple[Rule, ...], now_ms: int) -> None:
-        """Blocking. `changed` are the ids to look at, None for all."""
+    def _make(
+        self, live: Live, changed: set[str] | None, rules: tuple[Rule, ...], now_ms: int, has_texts: bool
+    ) -> None:
+        """Blocking. `changed` are the ids to look at, None for all; `has_texts`: further text vectors are there."""
         version, base = live
         fresh = self._fresh_items(base, changed)
         extended = self._extended
-        if extended is None or live is not self._base or fresh is not self._fresh:
+        if extended is None or live is not self._base or fresh is not self._fresh or has_texts:
             chosen = list(fresh.values())
             if len(chosen) > MAX_FRESH:
                 chosen = heapq.nlargest(MAX_FRESH, chosen, key=lambda item: (item.updated_ms, item.item_id))
@@ -116,7 +127,7 @@ class Overlay:
                     len(fresh),
                     MAX_FRESH,
                 )
-            extended = base.with_items(chosen)
+            extended = base.with_items(chosen, None if self._texts is None else self._texts.vectors(base, chosen))
         barred, until_ms = self._catalogue.barred(self._tenant, now_ms)
         count, rules_until_ms = counting(rules, now_ms)
         active = self._sets.resolve(count, self._catalogue, changed)

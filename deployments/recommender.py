@@ -20,6 +20,7 @@ from cluster.errors import NotFoundError
 from cluster.messages import RankedList, RankQuery, SessionView
 from cluster.store import Store
 from cluster.telemetry import configure_logging
+from deployments.finding import FinderClient
 from deployments.overlay import Live
 from deployments.popularity import NO_VERSION, Popularity
 from deployments.rule_book import RuleBook
@@ -56,10 +57,12 @@ class Recommender:
     Args:
         settings: the application's settings.
         catalogue: the process's mirror of the catalogue; None to keep one of its own (as a deployment does).
+        finder: handle of the deployment `Finder`, or None.
     """
 
-    def __init__(self, settings: Settings, catalogue: Catalogue | None = None) -> None:
+    def __init__(self, settings: Settings, catalogue: Catalogue | None = None, finder: Any | None = None) -> None:
         configure_logging(settings.log_level)
+        self._finder = FinderClient(finder, settings.finder.timeout_s)
         self._settings = settings
         self._own_catalogue = catalogue is None
         self._catalogue = catalogue
@@ -86,7 +89,7 @@ class Recommender:
             await self._catalogue.start()
         self._rules = RuleBook(self._store, settings.store.feed_poll_s)
         await self._rules.start()
-        self._versions = TenantVersions(settings, self._catalogue, self._store, _load_ranker, self._rules)
+        self._versions = TenantVersions(settings, self._catalogue, self._store, _load_ranker, self._rules, self._finder)
         await self._versions.start()
         self._popularity = Popularity(self._store, self._catalogue)
 

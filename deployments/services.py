@@ -27,6 +27,7 @@ from cluster.tracing import configure_tracing
 from deployments.access import Access
 from deployments.chat.retrieval import ChatRetriever
 from deployments.content_cache import CachedWriter
+from deployments.finding import FinderClient
 from deployments.housekeeping import Housekeeper
 from deployments.limiter import Limiter
 from deployments.meter import IngressMeter
@@ -55,6 +56,7 @@ class Services:
         recommender: handle of the deployment `Recommender`, or None to rank in this process.
         pool: the session pool; default: the one in Ray.
         caches: the shards of the content cache; default: those in Ray.
+        finder: handle of the deployment `Finder`, or None where nothing is found by meaning.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Services:
         recommender: Any | None,
         pool: SessionPool | None = None,
         caches: Sequence[Any] | None = None,
+        finder: Any | None = None,
     ) -> None:
         configure_logging(settings.log_level)
         configure_tracing(settings.tracing, "ingress")
@@ -83,7 +86,9 @@ class Services:
         self.writer = CachedWriter(WriterClient(writer), settings)
         self.prefetcher = Prefetcher(self.writer, self.writer.config.prefetch_items)
         self._caches = caches
+        self.finder = FinderClient(finder, settings.finder.timeout_s)
         self._recommender_handle = recommender
+        self._finder_handle = finder
         self._local: Recommender | None = None
         self.store: Store
         self.catalogue: Catalogue
@@ -123,7 +128,7 @@ class Services:
         self.retriever = ChatRetriever(self.catalogue, settings.tenant)
         ranking: Ranking
         if self._recommender_handle is None:
-            self._local = Recommender(settings, self.catalogue)
+            self._local = Recommender(settings, self.catalogue, self._finder_handle)
             await self._local.start()
             ranking = self._local
         else:

@@ -17,13 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 from cluster.background import end
 from cluster.catalogue import Catalogue
-from cluster.config import Settings
+from cluster.config import Settings, parse_section
 from cluster.messages import Version
 from cluster.store import Store
 from cluster.telemetry import SwapMetrics
+from deployments.finding import FinderClient
+from deployments.fresh_texts import FreshTexts
 from deployments.live import LiveVersion
 from deployments.overlay import Live, Overlay
 from deployments.rule_book import RuleBook
+from graph.config import GraphConfig
 
 if TYPE_CHECKING:
     from graph.ranking import Ranker
@@ -49,6 +52,7 @@ class TenantVersions:
         store: open for reading.
         load: makes a ranker from a version's folder and name; blocking.
         rules: the rules of all tenants.
+        finder: has text vectors of new items, if there is one.
     """
 
     def __init__(
@@ -58,12 +62,15 @@ class TenantVersions:
         store: Store,
         load: Callable[[Path, str], Ranker],
         rules: RuleBook,
+        finder: FinderClient | None = None,
     ) -> None:
         self._settings = settings
         self._catalogue = catalogue
         self._store = store
         self._load = load
         self._rules = rules
+        self._finder = finder
+        self._encoder = parse_section(GraphConfig, settings.graph, "graph").content.encoder
         self._metrics = SwapMetrics()
         self._tenants: dict[str, _Tenant] = {}
         self._task: asyncio.Task[Any] | None = None
@@ -100,10 +107,11 @@ class TenantVersions:
                 cache_dir=self._settings.state_dir.resolve() / "cache" / BUNDLE / tenant,
                 metrics=self._metrics,
             )
-            found = _Tenant(
-                live, Overlay(self._catalogue, tenant, lambda: live.current, lambda: self._rules.of(tenant))
-            )
-            self._tenants[tenant] = found
+            finder, texts = self._finder, None
+            if finder is not None and finder.is_there:
+                texts = FreshTexts(finder, tenant, self._encoder)
+            overlay = Overlay(self._catalogue, tenant, lambda: live.current, lambda: self._rules.of(tenant), texts)
+            found = self._tenants[tenant] = _Tenant(live, overlay)
         await found.live.take(pointer)
         if found.live.current is not None and found.live.current[0] == pointer.version:
             self._metrics.age(tenant, time.time() - pointer.created_ms / 1000)

@@ -33,6 +33,7 @@ def imported(statement: str) -> set[str]:
         ("import graph.ranking", {"faiss", "scipy"}),
         ("import generation.writer, generation.engines", set()),
         ("import deployments.ingress", {"ray", "pandas"}),  # Ray Serve brings pandas along
+        ("import deployments.finder", {"ray", "pandas"}),
         ("import deployments.recommender; import graph.ranking", {"ray", "pandas", "faiss", "scipy"}),
     ],
 )
