@@ -52,8 +52,8 @@ class FreshTexts:
         content = base.model.content
         wanted: dict[str, str] = {}
         dim = 0
-        if content is not None and content.by_both is not None and base.model.config.content.encoder == self._encoder:
-            dim = content.by_both.shape[0] - content.buckets
+        if content is not None and content.text_dim and base.model.config.content.encoder == self._encoder:
+            dim = content.text_dim
             wanted = {item.item_id: digest_of(text) for item in items if (text := describe(item))}
         if wanted != self._wanted:
             self._wanted = wanted

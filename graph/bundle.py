@@ -26,9 +26,11 @@ from graph.model import Bias, Gate, Model
 from graph.traits import Traits
 from graph.weights import EventWeights
 
-FORMAT = 2
-READABLE = (1, 2)
-"""Format 1 had no shared matrices."""
+FORMAT = 3
+READABLE = (1, 2, 3)
+"""Format 1 had no shared matrices; up to format 2 new items were expressed in another way, and wait for a refresh."""
+CONTENT = ("anchors", "inverse", "hashed", "text", "centre")
+"""Arrays of a `ContentMap`."""
 
 
 def save_model(model: Model, folder: Path) -> None:
@@ -76,10 +78,9 @@ def save_model(model: Model, folder: Path) -> None:
     put("popularity", model.popularity)
     put("jitter", model.jitter)
     if model.content is not None:
-        put("content.anchors", model.content.anchors)
-        put("content.hashed", model.content.by_hashed)
-        if model.content.by_both is not None:
-            put("content.both", model.content.by_both)
+        for name in CONTENT:
+            if (array := getattr(model.content, name)) is not None:
+                put(f"content.{name}", array)
     if model.traits is not None:
         put("traits.twins", model.traits.twins)
         for part in ("data", "indices", "indptr"):
@@ -149,9 +150,9 @@ def _load(folder: Path) -> Model:
             raise BundleError(f"source {name!r} has {kernels[-1].items} items, the version {len(item_ids)}")
     config = GraphConfig.model_validate(words["config"])
     content = None
-    if (folder / "arrays" / "content.anchors.npy").exists():
-        both = (folder / "arrays" / "content.both.npy").exists()
-        content = ContentMap(get("content.anchors"), get("content.hashed"), get("content.both") if both else None)
+    if words["format"] >= 3 and (folder / "arrays" / "content.anchors.npy").exists():
+        there = [name for name in CONTENT if (folder / "arrays" / f"content.{name}.npy").exists()]
+        content = ContentMap(**{name: get(f"content.{name}") for name in there})
     traits = None
     if (names := words.get("categories")) is not None:
         parts = tuple(get(f"traits.categories.{part}") for part in ("data", "indices", "indptr"))

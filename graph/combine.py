@@ -151,7 +151,7 @@ def _learn(
             group["lr"] = 0.05 * (1 - step / steps) + 0.002
         rows = torch.randperm(len(x))[:PAIRS_QUERIES]
         logits = torch.einsum("sq,sqc->qc", torch.exp(tied() @ basis[:, rows]), values[:, rows])
-        loss = _lambda_loss(logits.masked_fill(out[rows], -1e4), wanted[rows] > 0)
+        loss = lambda_loss(logits.masked_fill(out[rows], -1e4), wanted[rows] > 0)
         _descend(optimiser, loss + ridge * (parameters - start).square().sum())
     return np.asarray(tied().detach().numpy(), dtype=np.float64)
 
@@ -178,7 +178,7 @@ def weighted(gates: Mapping[str, Gate], names: Sequence[str], values: np.ndarray
     return np.asarray(np.einsum("sq,sqc->qc", weights, values))
 
 
-def _lambda_loss(logits: Tensor, wanted: Tensor) -> Tensor:
+def lambda_loss(logits: Tensor, wanted: Tensor) -> Tensor:
     """Logistic loss of the pairs (Q, C, C) of a wanted and another item, weighted by the change of nDCG at `DEPTH`."""
     import torch
 

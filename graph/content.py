@@ -1,9 +1,11 @@
 """What is known of an item before anybody met it, and what follows from it for its behaviour.
 
 Features are hashed words, categories, tags and attributes, for which numpy suffices, and a text vector where there is
-one. A ridge regression expresses any item as a weighted sum of anchors, the items with most events: whatever holds of
-the anchors (vectors, biases, rows of item-item matrices) is carried over to the new item by the same weights, so that
-scores of new items fall apart into contributions as those of old ones do.
+one. A kernel ridge regression expresses any item as a weighted sum of anchors, the items with most events: whatever
+holds of the anchors (vectors, biases, rows of item-item matrices) is carried over to the new item by the same weights,
+so that scores of new items fall apart into contributions as those of old ones do. The kernel is exp(likeness) - 1,
+where the likeness is that of the facts plus that of the texts: what two items share counts more where they share much
+else.
 """
 
 from __future__ import annotations
@@ -85,25 +87,32 @@ def hashed_features(items: Sequence[Item | None], buckets: int) -> np.ndarray:
 class ContentMap:
     """Expresses items by anchors.
 
-    `anchors` (A,) are item numbers; `by_both` (F + T, A) maps hashed and text features to weights, `by_hashed` (F, A)
-    hashed features alone, for items without a text vector.
+    `anchors` (A,) are item numbers, `inverse` (A, A) that of their ridged kernel; `hashed` (A, F) are their features.
+    Where there are text vectors, `text` (A, T) are theirs, less the `centre` (T,) and of unit length, or zero.
     """
 
     anchors: np.ndarray
-    by_hashed: np.ndarray
-    by_both: np.ndarray | None = None
+    inverse: np.ndarray
+    hashed: np.ndarray
+    text: np.ndarray | None = None
+    centre: np.ndarray | None = None
 
     @property
     def buckets(self) -> int:
         """F."""
-        return self.by_hashed.shape[0]
+        return self.hashed.shape[1]
+
+    @property
+    def text_dim(self) -> int:
+        """T, 0 where there are no text vectors."""
+        return 0 if self.text is None else self.text.shape[1]
 
     def express(self, hashed: np.ndarray, text: np.ndarray | None = None) -> np.ndarray:
         """(n, A) float32 weights whose rows sum to one. `hashed` (n, F), `text` (n, T) with zero rows where missing."""
-        weights = hashed @ self.by_hashed
-        if text is not None and self.by_both is not None:
-            has_text = np.abs(text).sum(axis=1) > 0
-            weights[has_text] = np.concatenate([hashed[has_text], text[has_text]], axis=1) @ self.by_both
+        alike = hashed @ self.hashed.T
+        if text is not None and self.text is not None and self.centre is not None:
+            alike += _centred(text, self.centre) @ self.text.T
+        weights = np.expm1(alike) @ self.inverse
         rest = 1.0 - weights.sum(axis=1, keepdims=True)
         return np.asarray(weights + rest / weights.shape[1], dtype=np.float32)
 
@@ -111,23 +120,31 @@ class ContentMap:
 def fit_content_map(
     hashed: np.ndarray, text: np.ndarray | None, popularity: np.ndarray, ridge: float, max_anchors: int
 ) -> ContentMap:
-    """Ridge regression in its dual form.
+    """The map whose anchors are the items that most people met, `max_anchors` of those that anybody met.
 
-    An anchor that few met is known less well and counts less: its noise falls with its number of events.
+    All anchors count alike: that few met an item is known as surely as that many did.
     """
     anchors = np.argsort(-popularity, kind="stable")[:max_anchors]
     anchors = np.sort(anchors[popularity[anchors] > 0])
-    noise = ridge * (0.1 + 10.0 / (popularity[anchors] + 1.0))
+    facts = np.ascontiguousarray(hashed[anchors], dtype=np.float32)
+    alike = (facts @ facts.T).astype(np.float64)
+    own, centre = None, None
+    if text is not None:
+        present = np.abs(text).sum(axis=1) > 0
+        centre = (text[present].mean(axis=0) if present.any() else np.zeros(text.shape[1])).astype(np.float32)
+        own = _centred(text[anchors], centre)
+        alike += own @ own.T
+    kernel = np.expm1(alike)
+    kernel[np.diag_indices_from(kernel)] += ridge
+    inverse = scipy.linalg.inv(kernel, overwrite_a=True, check_finite=False).astype(np.float32)
+    return ContentMap(anchors, inverse, facts, own, centre)
 
-    def solve(features: np.ndarray) -> np.ndarray:
-        x = features[anchors].astype(np.float64)
-        inner = x @ x.T
-        inner[np.diag_indices_from(inner)] += noise
-        return np.asarray(scipy.linalg.solve(inner, x, assume_a="pos").T, dtype=np.float32)
 
-    by_hashed = solve(hashed)
-    both = solve(np.concatenate([hashed, text], axis=1)) if text is not None else None
-    return ContentMap(anchors, by_hashed, both)
+def _centred(text: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """(n, T) float32: less the centre, of unit length, zero rows left as they are."""
+    moved = np.where(np.abs(text).sum(axis=1, keepdims=True) > 0, text - centre, 0.0)
+    length = np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-9)
+    return np.asarray(moved / length, dtype=np.float32)
 
 
 def reduce_text(text: np.ndarray, dim: int) -> np.ndarray:

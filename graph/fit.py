@@ -29,6 +29,7 @@ from graph.reporting import Report, silent
 from graph.splits import Split
 from graph.train import Trained, is_sampled, train_encoder
 from graph.traits import Traits
+from graph.unmet import learn_shares
 from graph.warm import EncoderState, Warm
 from graph.weighing import divisions, sampled, weigh
 from graph.weights import EventWeights
@@ -142,6 +143,9 @@ def fit(
     vectors = _similarity_vectors(graph.target, content, config)
     rng = np.random.default_rng(config.seed)
     gates = gates or {name: Gate() for name in (*KERNELS, "popular")}
+    if known is None and sources.content is not None:
+        gates = learn_shares(sources, data, gates, content.hashed, content.text, config)
+    sources = _with_unmet(sources, content, gates)
     trained_for = max(warm.epochs, 1) if warm else epochs
     until_ms = int(data.time_ms.max()) if len(data) else 0
     model = Model(
@@ -163,6 +167,16 @@ def fit(
         traits=content.traits,
     )  # fmt: skip
     return replace(model, reach=reach_of(model, data.pairs, config.seed))
+
+
+def _with_unmet(sources: Sources, content: Content, gates: Mapping[str, Gate]) -> Sources:
+    """The sources, in which the items that nobody met stand out as the gates say."""
+    if sources.content is None:
+        return sources
+    kernels, biases = fill_unmet(
+        list(sources.kernels), list(sources.biases), sources.popularity, content, sources.content, gates
+    )
+    return replace(sources, kernels=tuple(kernels), biases=tuple(biases))
 
 
 def make_sources(
@@ -217,9 +231,15 @@ def make_sources(
 
 
 def fill_unmet(
-    kernels: list[Kernel], biases: list[Bias], popularity: np.ndarray, content: Content, mapping: ContentMap
+    kernels: list[Kernel],
+    biases: list[Bias],
+    popularity: np.ndarray,
+    content: Content,
+    mapping: ContentMap,
+    gates: Mapping[str, Gate] | None = None,
 ) -> tuple[list[Kernel], list[Bias]]:
-    """Give the items that nobody met what their content foretells."""
+    """Give the items that nobody met what their content foretells, each source by the share of its gate."""
+    shares = {name: gate.share for name, gate in (gates or {}).items()}
     unmet = np.flatnonzero((popularity == 0) & content.known)
     if not len(unmet):
         return kernels, biases
@@ -232,27 +252,33 @@ def fill_unmet(
     filled = []
     matrices: dict[int, Any] = {}
     for kernel in kernels:
-        crowded = sp.issparse(kernel.matrix) and len(unmet) > SPARSE_UNMET
-        if kernel.kind == "similar_text" or crowded:
+        share = shares.get(kernel.name, 1.0)
+        if sp.issparse(kernel.matrix) and len(unmet) > SPARSE_UNMET:
             filled.append(kernel)
+            continue
+        if kernel.kind == "similar_text":
+            assert kernel.source is not None
+            target = kernel.source.copy()
+            target[unmet] *= share
+            filled.append(replace(kernel, target=target))
             continue
         if kernel.matrix is not None:
             # Sources with one matrix keep having one.
             matrix = matrices.get(id(kernel.matrix))
             if matrix is None:
-                longer = carry.kernel(kernel)
+                longer = carry.kernel(kernel, share)
                 assert longer.matrix is not None
                 matrix = longer.matrix[swap][:, swap]
                 matrices[id(kernel.matrix)] = matrix
             filled.append(replace(kernel, matrix=matrix))
         else:
-            longer = carry.kernel(kernel)
+            longer = carry.kernel(kernel, share)
             assert longer.source is not None and longer.target is not None
             filled.append(replace(longer, source=longer.source[swap], target=longer.target[swap]))
     changed = []
     for bias in biases:
         values = bias.values.copy()
-        values[unmet] = carry.rows(bias.values)
+        values[unmet] = carry.rows(bias.values, shares.get(bias.name, 1.0))
         changed.append(replace(bias, values=values))
     return filled, changed
 

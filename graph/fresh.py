@@ -1,7 +1,8 @@
 """Items that a version does not know, laid beside it: nothing of the version is copied or changed.
 
 A new item is a weighted sum of the version's anchors (`graph.content`), hence so is all that linear sources say of it:
-its score is the same sum of the anchors' scores, and what having met it says is the same sum of what they say.
+its score is the same sum of the anchors' scores, and what having met it says is the same sum of what they say. How far
+it stands out from the mean of the anchors by one source is multiplied by that source's `share` (`graph.unmet`).
 """
 
 from __future__ import annotations
@@ -28,15 +29,15 @@ class Fresh:
     def __len__(self) -> int:
         return len(self.weights)
 
-    def rows(self, values: np.ndarray) -> np.ndarray:
+    def rows(self, values: np.ndarray, share: float = 1.0) -> np.ndarray:
         """(N, ...) -> (n, ...): what holds of the new items when `values` hold of the old ones."""
-        return np.asarray(self.weights @ values[self.anchors], dtype=values.dtype)
+        return carried_rows(self.weights, values[self.anchors], share)
 
-    def columns(self, scores: np.ndarray | sp.csr_matrix) -> np.ndarray | sp.csr_matrix:
+    def columns(self, scores: np.ndarray | sp.csr_matrix, share: float = 1.0) -> np.ndarray | sp.csr_matrix:
         """(Q, N) -> (Q, n): the new items' scores by one matrix."""
         if sp.issparse(scores):
-            return sp.csr_matrix(scores @ self._selector.T)
-        return np.asarray(scores[:, self.anchors] @ self.weights.T)
+            return sp.csr_matrix(scores @ self._selector.T) * np.float32(share)
+        return carried_rows(self.weights, scores[:, self.anchors].T, share).T
 
     def met(self, matrix: np.ndarray | sp.csr_matrix, number: int) -> np.ndarray:
         """(N,): what having met the new item `number` says of the old ones. Made when first asked for, and kept."""
@@ -52,7 +53,9 @@ class Fresh:
             self._met[key] = found
         return found
 
-    def block(self, matrix: np.ndarray | sp.csr_matrix, events: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    def block(
+        self, matrix: np.ndarray | sp.csr_matrix, events: np.ndarray, targets: np.ndarray, share: float = 1.0
+    ) -> np.ndarray:
         """(E, n): the matrix at these events and targets, either of which may be new."""
         rows = np.empty((len(events), self.first), dtype=np.float32)
         old = events < self.first
@@ -66,9 +69,9 @@ class Fresh:
         if new.any():
             chosen = targets[new] - self.first
             out[:, new] = (
-                (self._selector[chosen] @ rows.T).T
+                (self._selector[chosen] @ rows.T).T * np.float32(share)
                 if sp.issparse(matrix)
-                else rows[:, self.anchors] @ self.weights[chosen].T
+                else carried_rows(self.weights[chosen], rows[:, self.anchors].T, share).T
             )
         return out
 
@@ -76,6 +79,14 @@ class Fresh:
     def _selector(self) -> sp.csr_matrix:
         """The weights as (n, N) with the strongest of each row."""
         return strongest_anchors(self.anchors, self.weights, self.first)
+
+
+def carried_rows(weights: np.ndarray, of_anchors: np.ndarray, share: float) -> np.ndarray:
+    """(n, ...): sums of the rows (A, ...) by `weights` (n, A), which stand out from the rows' mean by `share`."""
+    found = weights @ of_anchors
+    if share != 1.0:
+        found = share * found + (1.0 - share) * of_anchors.mean(axis=0)
+    return np.asarray(found, dtype=of_anchors.dtype)
 
 
 def strongest_anchors(anchors: np.ndarray, weights: np.ndarray, items: int) -> sp.csr_matrix:

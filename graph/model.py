@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from graph.config import GraphConfig
 from graph.content import ContentMap
-from graph.fresh import strongest_anchors
+from graph.fresh import carried_rows, strongest_anchors
 from graph.kernels import Kernel, Sessions
 from graph.traits import Traits
 from graph.weights import EventWeights
@@ -33,7 +33,8 @@ class Bias:
 class Gate:
     """The weight of one source: exp(level + slope * x + bend * x^2), by how much of a person is known.
 
-    For a session without times `still`, `still_slope` and `still_bend` are added to the three.
+    For a session without times `still`, `still_slope` and `still_bend` are added to the three. Of items that nobody met
+    it counts, times exp(unmet), how far they stand out among others by their content (`graph.unmet`).
     """
 
     level: float = 0.0
@@ -42,6 +43,12 @@ class Gate:
     still: float = 0.0
     still_slope: float = 0.0
     still_bend: float = 0.0
+    unmet: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """exp(unmet)."""
+        return float(np.exp(self.unmet))
 
     def __call__(self, seen: np.ndarray) -> np.ndarray:
         """(Q,) weights for sessions of which `context` says this (Q, 2)."""
@@ -137,31 +144,35 @@ class Model:
 
 @dataclass(frozen=True, eq=False)
 class Carry:
-    """Carries what holds of `anchors` (A,) over to n items by `weights` (n, A)."""
+    """Carries what holds of `anchors` (A,) over to n items by `weights` (n, A).
+
+    By a `share` other than 1 the items stand out from the mean of the anchors by so much more or less.
+    """
 
     anchors: np.ndarray
     weights: np.ndarray
 
-    def rows(self, values: np.ndarray) -> np.ndarray:
+    def rows(self, values: np.ndarray, share: float = 1.0) -> np.ndarray:
         """(N, ...) -> (n, ...)."""
-        return np.asarray(self.weights @ values[self.anchors], dtype=values.dtype)
+        return carried_rows(self.weights, values[self.anchors], share)
 
-    def kernel(self, kernel: Kernel) -> Kernel:
-        """The kernel with n further items at the end."""
+    def kernel(self, kernel: Kernel, share: float = 1.0) -> Kernel:
+        """The kernel with n further items at the end, whose scores stand out by `share`."""
         if kernel.matrix is None:
             source, target = kernel.source, kernel.target
             assert source is not None and target is not None
             return replace(
                 kernel,
                 source=np.concatenate([source, self.rows(source)]),
-                target=np.concatenate([target, self.rows(target)]),
+                target=np.concatenate([target, self.rows(target, share)]),
             )
         if sp.issparse(kernel.matrix):
             selector = strongest_anchors(self.anchors, self.weights, kernel.items)
             below = selector @ kernel.matrix
-            right = kernel.matrix @ selector.T
-            return replace(kernel, matrix=sp.bmat([[kernel.matrix, right], [below, below @ selector.T]], format="csr"))
+            to = selector.T * np.float32(share)
+            right = kernel.matrix @ to
+            return replace(kernel, matrix=sp.bmat([[kernel.matrix, right], [below, below @ to]], format="csr"))
         below = self.weights @ kernel.matrix[self.anchors]
-        right = kernel.matrix[:, self.anchors] @ self.weights.T
-        corner = below[:, self.anchors] @ self.weights.T
+        right = carried_rows(self.weights, kernel.matrix[:, self.anchors].T, share).T
+        corner = carried_rows(self.weights, below[:, self.anchors].T, share).T
         return replace(kernel, matrix=np.block([[kernel.matrix, right], [below, corner]]).astype(np.float32))

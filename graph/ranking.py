@@ -101,8 +101,8 @@ class Ranker:
         content = base.model.content
         hashed = hashed_features(list(new.values()), content.buckets)
         text = None
-        if text_vectors and content.by_both is not None:
-            text = np.zeros((len(new), content.by_both.shape[0] - content.buckets), dtype=np.float32)
+        if text_vectors and content.text_dim:
+            text = np.zeros((len(new), content.text_dim), dtype=np.float32)
             for row, item_id in enumerate(new):
                 if item_id in text_vectors:
                     text[row] = text_vectors[item_id]

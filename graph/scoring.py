@@ -43,6 +43,7 @@ class TablePart:
     weights: np.ndarray
     scores: np.ndarray | sp.csr_matrix
     fresh: np.ndarray | sp.csr_matrix | None
+    share: float
 
     def at(self, items: np.ndarray) -> np.ndarray:
         """(Q, n) scores of the items (Q, n)."""
@@ -101,7 +102,7 @@ class Batch:
             out = np.empty((len(kept), chosen.shape[1]), dtype=np.float32)
             for row in np.unique(query):
                 own = query == row
-                out[own] = self.fresh.block(matrix, events[own], chosen[row])
+                out[own] = self.fresh.block(matrix, events[own], chosen[row], table.share)
             return out
         if sp.issparse(matrix):
             return _pick(matrix, chosen[query], events)
@@ -128,23 +129,28 @@ class Scorer:
         biases = self.model.active_biases if self.biased else ()
         self.biases = biases
         self.bias_values = (
-            np.stack([self.join(bias.values) for bias in biases]).astype(np.float32)
+            np.stack([self.join(bias.values, self._share(bias.name)) for bias in biases]).astype(np.float32)
             if biases
             else np.zeros((0, self.size), np.float32)
         )
         self._fresh_vectors: np.ndarray | None = None
         rows = self.fresh.rows if self.fresh is not None else None
         self._fresh_sources = [rows(k.source) if rows and k.source is not None else None for k in self._factors]
-        self._fresh_targets = [rows(k.target) if rows and k.target is not None else None for k in self._factors]
+        self._fresh_targets = [
+            rows(k.target, self._share(k.name)) if rows and k.target is not None else None for k in self._factors
+        ]
 
     @property
     def size(self) -> int:
         """Items, the new ones included."""
         return len(self.model.item_ids) + (len(self.fresh) if self.fresh is not None else 0)
 
-    def join(self, values: np.ndarray) -> np.ndarray:
+    def join(self, values: np.ndarray, share: float = 1.0) -> np.ndarray:
         """(N, ...) -> (N + n, ...)."""
-        return values if self.fresh is None else np.concatenate([values, self.fresh.rows(values)])
+        return values if self.fresh is None else np.concatenate([values, self.fresh.rows(values, share)])
+
+    def _share(self, name: str) -> float:
+        return self.model.gates[name].share
 
     def vectors(self, items: np.ndarray) -> np.ndarray:
         """(n, d): unit vectors of items, old or new, that tell how alike they are."""
@@ -186,8 +192,9 @@ class Scorer:
             for kernel in group[1:]:
                 total = total + gated(kernel)
             scores = self._product(group[0], sessions, total)
-            fresh = self.fresh.columns(scores) if self.fresh is not None else None
-            tables.append(TablePart(group[0], total, scores, fresh))
+            share = self._share(group[0].name)
+            fresh = self.fresh.columns(scores, share) if self.fresh is not None else None
+            tables.append(TablePart(group[0], total, scores, fresh, share))
         bias_gates = np.stack([self.model.gates[bias.name](x) for bias in self.biases], axis=1) if self.biases else None
         empty = np.zeros((len(sessions), 0))
         return Batch(sessions, factors, tables, empty if bias_gates is None else bias_gates, self.fresh)

@@ -33,8 +33,11 @@ def widened(model: Model, fresh: Fresh) -> Model:
     return replace(
         model,
         item_ids=model.item_ids + tuple(f"new {n}" for n in range(len(fresh))),
-        kernels=tuple(carry.kernel(kernel) for kernel in model.kernels),
-        biases=tuple(replace(b, values=np.concatenate([b.values, carry.rows(b.values)])) for b in model.biases),
+        kernels=tuple(carry.kernel(kernel, model.gates[kernel.name].share) for kernel in model.kernels),
+        biases=tuple(
+            replace(b, values=np.concatenate([b.values, carry.rows(b.values, model.gates[b.name].share)]))
+            for b in model.biases
+        ),
     )
 
 
@@ -50,7 +53,27 @@ def sessions_with(model: Model, new: int) -> Sessions:
     return Sessions.join([*parts, (np.array([first + new - 1]), np.array([1.0])), (np.array([1, 2]), np.ones(2))])
 
 
-@pytest.mark.parametrize("made", [lambda m: m, sparse], ids=["dense", "sparse"])
+def unlike(model: Model) -> Model:
+    """The same whose sources are worth more or less for items that nobody met, those computed together alike."""
+    shares = {
+        "graph": 0.5,
+        "factors": -0.7,
+        "item_item": 0.3,
+        "near": 0.3,
+        "next_1": -1.0,
+        "next_2": -1.0,
+        "popular": 0.9,
+    }
+    return replace(
+        model, gates={name: replace(gate, unmet=shares.get(name, 0.0)) for name, gate in model.gates.items()}
+    )
+
+
+@pytest.mark.parametrize(
+    "made",
+    [lambda m: m, sparse, unlike, lambda m: unlike(sparse(m))],
+    ids=["dense", "sparse", "dense, unlike", "sparse, unlike"],
+)
 def test_new_items_score_as_if_they_were_in_the_model(model: Model, made: object) -> None:
     model = made(model)  # type: ignore[operator]
     fresh = fresh_of(model, 4)
@@ -86,7 +109,8 @@ def test_new_items_cost_little_in_a_large_catalogue(model: Model, items: int, li
     ids = tuple(str(n) for n in range(items))
     vectors = RNG.normal(size=(items, 64)).astype(np.float32)
     table = sp.random(items, items, density=20 / items, format="csr", dtype=np.float32, rng=np.random.default_rng(0))
-    content = ContentMap(np.arange(1000), RNG.normal(size=(512, 1000)).astype(np.float32) / 1000)
+    facts = RNG.normal(size=(1000, 512)).astype(np.float32) / 20
+    content = ContentMap(np.arange(1000), np.eye(1000, dtype=np.float32) / 10, facts)
     large = Model(
         item_ids=ids,
         kernels=(Kernel("graph", source=vectors, target=vectors), Kernel("item_item", matrix=table)),
