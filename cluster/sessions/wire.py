@@ -36,6 +36,8 @@ log = logging.getLogger("tailorbird.sessions")
 
 Method = Callable[..., Awaitable[Any]]
 _LENGTH = struct.Struct("<I")
+PAUSE_S = 0.02
+"""Between a connection that was lost and the next."""
 RETRY_S = 5.0
 """How long after a socket could not be reached it is tried again: the shard is on another node, or without one."""
 
@@ -175,9 +177,12 @@ class Wire:
                 path = await self._find()
                 if path is not None:
                     await self._use(path)
+                    await asyncio.sleep(PAUSE_S)
                     continue  # it was lost: the shard tells its new one as soon as it is back
             except (OSError, TailorbirdError):
                 pass
+            except Exception:
+                log.exception("the shard's socket cannot be kept open, calls go by way of Ray")
             await asyncio.sleep(RETRY_S)
 
     async def _use(self, path: str) -> None:
