@@ -2,7 +2,7 @@
 
 The load is open-loop at half of what was measured just before (or `--rate`); see `chaos_load`. Each line says what was
 answered by code, what failed in the ten seconds from the blow, how long healing took, and, from an export afterwards,
-whether an acknowledged event is missing or stored twice.
+whether an acknowledged event is missing or stored twice, and which lists that were given are not in the log.
 """
 
 from __future__ import annotations
@@ -99,12 +99,23 @@ def under_load(
 
 
 def lost(copy: Copy, load: Load) -> Line:
-    """What the export says about the events that were acknowledged."""
-    stored = copy.exported()
+    """What the export says about the events that were acknowledged, and the log about the lists that were given.
+
+    Lists are logged a moment later: `within_s` is the time from the first to the last that was given and is missing.
+    """
+    stored = copy.exported()  # takes longer than lists wait to be logged
+    logged = copy.logged()
+    missing = [moment_s for moment_s, list_id in load.lists if list_id not in logged]
     return {
         "acknowledged": len(load.acknowledged),
         "missing": len(set(load.acknowledged) - set(stored)),
         "duplicates": sum(count > 1 for count in stored.values()),
+        "lists": {
+            "given": len(load.lists),
+            "not_logged": len(missing),
+            "within_s": round(max(missing, default=0.0) - min(missing, default=0.0), 2),
+            "doubled": sum(count > 1 for count in logged.values()),
+        },
     }
 
 

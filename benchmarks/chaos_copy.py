@@ -24,6 +24,7 @@ from cluster.config import Settings
 from cluster.errors import UnavailableError
 from cluster.launch import ROOT, ray_family, ray_temp_dir
 from cluster.ports import free_ports
+from cluster.store import Store
 
 KEY = "chaos-benchmark-key"
 START_TIMEOUT_S = 240
@@ -157,6 +158,17 @@ class Copy:
             counts = Counter(json.loads(line)["event_id"] for line in lines)
         out.unlink()
         return counts
+
+    def logged(self) -> Counter[str]:
+        """How often each list's id stands in the log of lists."""
+        found: Counter[str] = Counter()
+        address = self.environment.get("TAILORBIRD_DATABASE_URL")
+        with Store.open(Settings(state_dir=self.state_dir, database_url=address), readonly=True) as store:
+            after = 0
+            while page := store.feedback.scan_log("default", after):
+                found.update(entry.recommendation_id for _, entry in page)
+                after = page[-1][0]
+        return found
 
     def rss_mib(self) -> dict[str, float]:
         """Resident memory of each kind of process that serves."""

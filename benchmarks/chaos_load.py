@@ -69,6 +69,8 @@ class Load:
     def __init__(self, port: int, key: str, per_second: float, event_deadline_s: float, users: int = 300) -> None:
         self.answers: list[Answer] = []
         self.acknowledged: list[str] = []
+        self.lists: list[tuple[float, str]] = []
+        """When a list was answered (as `due_s` counts), and its id."""
         self.per_second = per_second
         self.lag_s = 0.0
         """How late this process itself was at worst in sending: a crowded machine, not the server."""
@@ -131,6 +133,8 @@ class Load:
             said = check_event(status, answer) if is_event else check_list(status, answer)
             if is_event and status == 202 and not said:
                 self.acknowledged.append(event_id)
+            if not is_event and f"list {status}{said}" in GOOD:
+                self.lists.append((loop.time(), _parsed(answer)["recommendation_id"]))
             code = f"{kind} {status}{said}"
             self._idle.append((loop.time(), connection))
         except TimeoutError:

@@ -21,7 +21,7 @@ ROLES = (
     ("ProxyActor", "serve"),
 )
 """Part of a command line, and the role that it gives away; everything else is `ray`."""
-BEHIND = (":Recommender", ":Writer", ":NoWriter")
+BEHIND = (":Recommender", ":Writer", ":NoWriter", ":Finder")
 """Replicas that are not the ingress."""
 
 

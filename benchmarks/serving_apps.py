@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from cluster.config import load_settings
 from cluster.keys import api_key
 from cluster.messages import RankedItem, RankedList, RankQuery, Reason
+from cluster.serve_app import INGRESS
 from deployments.http_app import create_app
 from deployments.recommender import RecommenderClient
 from deployments.services import Services
@@ -157,8 +158,8 @@ class NoWriter:
 
 
 def shell(args: dict[str, Any]) -> Application:
-    """The shell, with the settings of the environment."""
+    """The shell, with the settings of the environment, in the ingress's place."""
     settings = load_settings()
     writer = serve.deployment(NoWriter).options(name="NoWriter", ray_actor_options={"num_cpus": 0.1}).bind()  # type: ignore[attr-defined]
-    options = {"name": "Shell", "max_ongoing_requests": 1024, "ray_actor_options": {"num_cpus": 0.2}}
+    options = {"name": INGRESS, "max_ongoing_requests": 1024, "ray_actor_options": {"num_cpus": 0.2}}
     return serve.deployment(serve.ingress()(Shell)).options(**options).bind(settings, writer)  # type: ignore[attr-defined]

@@ -27,6 +27,10 @@ WARM_S = 1.0
 FASTEST = 12_000
 """Requests a second that are made before a run, so that making them takes no time of it; beyond that they repeat."""
 
+SETTLE_S = 60.0
+IDLE_CORES = 0.3
+"""What a copy that nobody asks takes at most: Serve's controller and Ray."""
+
 Outcome = TypeVar("Outcome")
 
 
@@ -64,7 +68,16 @@ class Bench:
             except httpx.HTTPError:
                 pass
             time.sleep(0.2)
-        time.sleep(1)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Wait until what replicas do when they start (embed texts, load models) is done: nobody is asked anything."""
+        end = time.monotonic() + SETTLE_S
+        while time.monotonic() < end:
+            meter = CpuMeter(self.head)
+            time.sleep(1)
+            if sum(meter.seconds().values()) < IDLE_CORES:
+                break
 
     def list_request(self) -> bytes:
         """A request for the list of the next person."""

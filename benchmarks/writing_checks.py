@@ -7,6 +7,7 @@ title of the catalogue and no genre that the item does not have may stand.
 
 from __future__ import annotations
 
+import html
 import random
 import re
 from collections.abc import Iterable, Sequence
@@ -62,6 +63,7 @@ def titles_of(item: Item) -> set[str]:
         bare,
         re.sub(r"[^\w\s'’.,:;!?&/+()-]", " ", bare),
         " ".join(re.sub(r"[<>|]", " ", bare).split()),
+        " ".join(re.sub(r"[<>|]", " ", re.sub(r"</?\w[^<>]*>", " ", html.unescape(bare))).split()),
     }
     filed = [match for form in forms if (match := _LIBRARIAN.match(form)) is not None]
     return (forms | {f"{match['article']} {match['rest']}" for match in filed}) - {""}

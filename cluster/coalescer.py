@@ -28,7 +28,7 @@ class Coalescer(Generic[Given, Answer]):
         max_batch: longest list, or its greatest weight; an entry that is heavier travels alone.
         max_queue: entries that may wait for a place, those in flight not counted.
         in_flight: calls at a time.
-        least: entries that are worth a further call while one is out; fewer wait until it comes back.
+        least: says how many entries are worth a further call while one is out; fewer wait for it. Default: 1.
         weigh: what an entry counts in `max_batch`; default 1.
     """
 
@@ -39,7 +39,7 @@ class Coalescer(Generic[Given, Answer]):
         max_batch: int,
         max_queue: int,
         in_flight: int = 2,
-        least: int = 1,
+        least: Callable[[], int] | None = None,
         weigh: Callable[[Given], int] | None = None,
     ) -> None:
         self._send = send
@@ -110,7 +110,9 @@ class Coalescer(Generic[Given, Answer]):
             call.add_done_callback(self._calls.pop)
 
     def _may_leave(self, waiting: int) -> bool:
-        return self._free > 0 and (self._free == self._in_flight or waiting >= self._least)
+        if self._free == 0:
+            return False
+        return self._free == self._in_flight or self._least is None or waiting >= self._least()
 
     def _take(self) -> list[tuple[Given, asyncio.Future[Answer]]]:
         batch: list[tuple[Given, asyncio.Future[Answer]]] = []

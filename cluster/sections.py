@@ -96,7 +96,7 @@ class SessionsConfig(Section):
     memory_bytes_per_shard: int = Field(default=1 << 30, ge=1 << 20)
     """Sessions that were not used for longest leave memory beyond this; they come back from the store on demand."""
     max_batch: int = Field(default=512, ge=1)
-    """Requests that travel in one actor call at most."""
+    """Requests that travel to a shard in one call at most."""
     max_queue: int = Field(default=4096, ge=1)
     """Requests that may wait for one shard in one process; more are answered 429."""
     timeout_s: float = Field(default=10.0, gt=0)

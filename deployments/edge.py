@@ -6,6 +6,8 @@ Serve puts `middlewares` around both because `RAY_SERVE_HTTP_PROXY_CALLBACK_IMPO
 - Serve's wrapper lets a client set a request's time limit (`x-request-timeout-seconds`, answered by a bare 408) and
   have it go on when the client leaves (`x-request-disconnect-disabled`). Deadlines are the application's (`timeout_ms`,
   `ingress.timeout_s`), so these headers are taken off.
+- To notice that a client leaves, Serve runs two more tasks for each request. A list is made in milliseconds, an event
+  is to be stored whoever has left: for `UNWATCHED` the ingress tells Serve not to look.
 - While no ingress replica is up HAProxy sends requests to Serve's proxy, which holds them until one is, however long
   that takes. Here they are held until their deadline, then answered 503 with `Retry-After`.
 """
@@ -20,26 +22,38 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster.config import Settings, load_settings
 from cluster.haproxy import EVENTS, LISTS, TEXTS
+from cluster.serve_app import INGRESS
 from deployments.problems import problem_response
 
 SERVE_HEADERS = frozenset({b"x-request-timeout-seconds", b"x-request-disconnect-disabled"})
+_GOES_ON = (b"x-request-disconnect-disabled", b"?1")
+UNWATCHED = frozenset({LISTS, EVENTS})
+"""Routes whose requests are done in milliseconds, or end at their deadline, and go on when their client leaves."""
 TIMED_PATHS = frozenset({LISTS, TEXTS})
 """Routes whose body may name its own deadline."""
 DETAIL = "no replica of the application was there in time"
 
 
 class WithoutServeHeaders:
-    """Takes off the headers by which a client could tell Serve's wrapper how long to wait, and when to stop."""
+    """Takes off the headers by which a client could tell Serve's wrapper how long to wait, and when to stop.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        app: what answers.
+        unwatched: paths whose requests Serve is told to finish when their client leaves.
+    """
+
+    def __init__(self, app: ASGIApp, unwatched: frozenset[str] = frozenset()) -> None:
         self._app = app
+        self._unwatched = unwatched
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything else on as it is."""
         if scope["type"] == "http":
             headers = scope["headers"]
             if not SERVE_HEADERS.isdisjoint([name for name, _ in headers]):
-                scope["headers"] = [pair for pair in headers if pair[0] not in SERVE_HEADERS]
+                headers = scope["headers"] = [pair for pair in headers if pair[0] not in SERVE_HEADERS]
+            if scope["path"] in self._unwatched:
+                scope["headers"] = [*headers, _GOES_ON]
         await self._app(scope, receive, send)
 
 
@@ -110,16 +124,18 @@ class UntilDeadline:
 
 def middlewares() -> list[Middleware]:
     """What Serve puts around the HTTP servers of its replicas and proxies."""
-    for_all = [Middleware(WithoutServeHeaders)]
-    return for_all if _in_replica() else [Middleware(UntilDeadline, settings=load_settings()), *for_all]
+    deployment = _deployment()
+    unwatched = UNWATCHED if deployment == INGRESS else frozenset[str]()
+    for_all = [Middleware(WithoutServeHeaders, unwatched=unwatched)]
+    return for_all if deployment else [Middleware(UntilDeadline, settings=load_settings()), *for_all]
 
 
-def _in_replica() -> bool:
+def _deployment() -> str | None:
+    """The deployment that this process is a replica of; None in Serve's proxy."""
     from ray import serve
     from ray.serve.exceptions import RayServeException
 
     try:
-        serve.get_replica_context()
+        return serve.get_replica_context().deployment
     except RayServeException:
-        return False
-    return True
+        return None

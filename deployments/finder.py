@@ -68,6 +68,13 @@ class Finder:
         """
         return {} if self._meanings is None else await self._meanings.vectors(tenant, digests)
 
+    async def check_health(self) -> None:
+        """Serve replaces the replica when this raises or hangs, as it does when searches hang."""
+        if self._tasks[0].done():
+            raise TailorbirdError("the finder does not keep up any more")
+        if self._meanings is not None:
+            await self._meanings.respond()
+
     async def stop(self) -> None:
         """End what the constructor began; a replica just ends."""
         await end(*self._tasks)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import sys
 import threading
@@ -24,6 +25,8 @@ from cluster.catalogue import Catalogue, yielding
 from cluster.text_vectors import VectorFiles, digest_of
 from graph.text import TextEncoder, describe
 from graph.text_index import TextIndex
+
+log = logging.getLogger("tailorbird.finder")
 
 Answer = TypeVar("Answer")
 Embedded = tuple[list[str], list[str], np.ndarray]
@@ -109,6 +112,10 @@ class Meanings:
         """See `Finder.vectors`."""
         return await self._in(self._quick, self.ask(name).vectors, digests)
 
+    async def respond(self) -> None:
+        """Comes back when the thread of the searches has its turn."""
+        await self._in(self._quick, time.monotonic)
+
     def stop(self) -> None:
         """End the thread, once what it is at is done."""
         self._quick.shutdown(cancel_futures=True)
@@ -120,6 +127,9 @@ class Meanings:
             if version == tenant.seq:
                 continue
             changed = None if tenant.seq < 0 else self._catalogue.changed_since(name, tenant.seq)
+            if changed is not None and not changed:
+                tenant.seq = version
+                continue
             stale, gone = await asyncio.to_thread(self._compare, name, tenant.index, changed)
             if gone:
                 await self._in(self._quick, tenant.index.drop, gone)
@@ -139,7 +149,10 @@ class Meanings:
             await self._awake.wait()
         for name, tenant in waiting:
             if time.monotonic() >= tenant.look_s:
-                await self._read_stored(name, tenant)
+                try:
+                    await self._read_stored(name, tenant)
+                except Exception as error:  # they are only a short cut
+                    log.warning("stored text vectors cannot be read: %s", error)
                 tenant.look_s = time.monotonic() + STORED_S
             # Taken out first: what changes while it is embedded comes in again, and stays.
             batch = [tenant.waiting.popitem()[0] for _ in range(min(BATCH, len(tenant.waiting)))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,16 +17,21 @@ _SMALL_CHARS = 3
 _PRONOUNS = frozenset(("nothing", "none", "nobody", "nowhere", "no"))
 _ARTICLES = "The|A|An|Il|La|Le|Les|El|Los|Las|Das|Der|Die|L'"
 _TRAILING_ARTICLE = re.compile(rf"^(?P<rest>.+), (?P<article>{_ARTICLES})(?P<tail>\s*\(.*\))?$")
+_ENTITY = re.compile(r"&#?\w{1,24};")
+_TAG = re.compile(r"</?[A-Za-z][^<>|]{0,200}>")
+_LEVELS = re.compile(r"\s*[>»]\s*|\s*/\s*(?=[^\W\d_]{3})(?<=[^\W\d_]{3}/)|\s+/\s+")
 _TITLE_YEAR = re.compile(r"\s*\((?P<year>1[89]\d\d|20\d\d)\)\s*$")
 
 
 def clean(text: str) -> str:
     """A value from outside on one line, without control characters and without anything that could act as markup.
 
-    Angle brackets, pipes, braces, backticks and their like become spaces, so that no value can carry a model's control
-    tokens or end the list of facts that it stands in.
+    HTML becomes the text that it shows. Angle brackets, pipes, braces, backticks and their like become spaces, so that
+    no value can carry a model's control tokens or end the list of facts that it stands in.
     """
-    printable = "".join(char if char.isprintable() else " " for char in text)
+    while (shown := _ENTITY.sub(lambda match: html.unescape(match[0]), text)) != text:
+        text = shown  # some catalogues escape twice
+    printable = "".join(char if char.isprintable() else " " for char in _TAG.sub(" ", shown))
     return " ".join(re.sub(r"[<>|{}\[\]`*#\\^~_=]", " ", printable).split())[:MAX_VALUE_CHARS]
 
 
@@ -50,7 +56,9 @@ def quoted(title: str) -> str:
         not words or words[0].lower() in vocabulary().words | theme_words() | _PRONOUNS or len(words[0]) <= _SMALL_CHARS
     )
     plain = title[:1].isupper() and not small and not common and not re.search(r"[.!?:;,]", title)
-    return title if plain or re.search(r"[\u3000-\u9fff]", title) else f"“{title}”"
+    if plain or re.search(r"[\u3000-\u9fff]", title):
+        return title
+    return f"‘{title}’" if "“" in title or "”" in title else f"“{title}”"
 
 
 def facts_of(item: Item) -> dict[str, Any]:
@@ -64,7 +72,8 @@ def facts_of(item: Item) -> dict[str, Any]:
     year = _year(item)
     if year is not None:
         facts["year"] = year
-    for key, values in (("categories", item.categories), ("tags", item.tags)):
+    levels = [level for category in item.categories for level in _LEVELS.split(category)]
+    for key, values in (("categories", levels), ("tags", item.tags)):
         if cleaned := _strings(values):
             facts[key] = cleaned
     people = [person for key in PEOPLE_KEYS if key in item.attributes for person in _strings(item.attributes[key])]

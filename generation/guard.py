@@ -38,14 +38,16 @@ class Ground:
     """What a text may rest on, made once per task.
 
     `names` may appear exactly so, longest first; `own` are names of the items written about, `liked` those that the
-    person likes. `words` holds the lower-case words that each own name entitles to, `numbers` the digit sequences in
-    the facts, `genres` all words that name a category, `secrets` the instructions, as lower-case words.
+    person likes. `words` holds the lower-case words that each own name entitles to, `labels` its categories and tags as
+    they are written, `numbers` the digit sequences in the facts, `genres` all words that name a category, `secrets` the
+    instructions, as lower-case words.
     """
 
     names: tuple[str, ...]
     own: tuple[str, ...]
     liked: tuple[str, ...]
     words: Mapping[str, frozenset[str]]
+    labels: Mapping[str, frozenset[str]]
     numbers: frozenset[str]
     genres: frozenset[str]
     secrets: str
@@ -59,11 +61,12 @@ def ground_of(task: WriteTask, instructions: str, max_chars: int, categories: It
     liked = titles(task.liked)
     own = titles(task.items)
     people = [person for facts in item_facts for person in facts.get("people", ())]
-    tags = [tag for facts in item_facts for key in ("categories", "tags") for tag in facts.get(key, ())]
+    labels = {
+        str(facts.get("title", "")): frozenset((*facts.get("categories", ()), *facts.get("tags", ())))
+        for facts in item_facts
+    }
     description_names = [name for facts in item_facts for name in _names_in(str(facts.get("description", "")))]
-    if len(item_facts) > 1:
-        tags = []  # which of the items a capitalised category belongs to could not be told
-    names = {*own, *liked, *people, *tags, *description_names} - {""}
+    names = {*own, *liked, *people, *description_names} - {""}
     words = {str(facts.get("title", "")): words_of_facts(facts) for facts in item_facts}
     genre_words = {word for theme in themes().values() for word in theme.genre} | {name.lower() for name in categories}
     return Ground(
@@ -71,6 +74,7 @@ def ground_of(task: WriteTask, instructions: str, max_chars: int, categories: It
         own=tuple(own),
         liked=tuple(liked),
         words=words,
+        labels=labels,
         numbers=frozenset(number for text in _all_text(item_facts, liked) for number in _NUMBER.findall(text)),
         genres=frozenset(genre_words),
         secrets=" ".join(words_of(instructions.lower())),
@@ -87,6 +91,8 @@ def check(clause: str, before: str, ground: Ground) -> str | None:
     if len(text) > ground.max_chars:
         return "length"
     bare = _without_names(clause, ground.names)
+    subjects = _subjects(text, ground)
+    bare = _without_names(bare, sorted(_shared(ground.labels, subjects), key=len, reverse=True))
     if _MARKUP.search(bare):
         return "markup"
     if _PROMPT.search(bare) or _copies(bare, ground.secrets):
@@ -97,7 +103,7 @@ def check(clause: str, before: str, ground: Ground) -> str | None:
         return "script"
     if ground.language == "en" and _invents_name(bare, before, ground):
         return "name"
-    foreign = ground.genres - _entitled(before, clause, ground)
+    foreign = ground.genres - _shared(ground.words, subjects)
     if any(word.lower() in foreign for word in words_of(bare)):
         return "genre"
     if _misjudges_person(clause, ground):
@@ -120,18 +126,24 @@ def _invents_name(bare: str, before: str, ground: Ground) -> bool:
     return False
 
 
-def _entitled(before: str, clause: str, ground: Ground) -> frozenset[str]:
-    """Words that are true of all items which the clause speaks of: those of its sentence, else those named last."""
-    if len(ground.words) <= 1:
-        return frozenset[str]().union(*ground.words.values())
-    sentences = [*re.split(r"(?<=[.!?])\s", before), ""]
-    if before and not at_sentence_start(before):
-        clause = sentences[-2] + clause
-    for sentence in (clause, *reversed(sentences)):
-        named = [words for title, words in ground.words.items() if title and title in sentence]
-        if named:
-            return frozenset.intersection(*named)
-    return frozenset.intersection(*ground.words.values())
+def _subjects(text: str, ground: Ground) -> list[str]:
+    """The items that the end of a text speaks of, by their titles: those of its last sentence, else those before."""
+    known = list(ground.words)
+    if len(known) <= 1:
+        return known
+    for place, title in sorted(enumerate(known), key=lambda pair: -len(pair[1])):
+        if title:  # a mark inside a title ends no sentence
+            text = re.sub(rf"(?<!\w){re.escape(title)}(?!\w)", f"\0{place}\0", text)
+    for sentence in reversed(re.split(r"(?<=[.!?。！？])\s*", text.rstrip())):
+        if named := re.findall(r"\0(\d+)\0", sentence):
+            return [known[int(place)] for place in named]
+    return known
+
+
+def _shared(of: Mapping[str, frozenset[str]], subjects: Iterable[str]) -> frozenset[str]:
+    """What is true of every one of the items."""
+    found = [of[title] for title in subjects]
+    return frozenset.intersection(*found) if found else frozenset()
 
 
 def _misjudges_person(clause: str, ground: Ground) -> bool:

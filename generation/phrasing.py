@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from cluster.messages import Item
 from generation import phrasing_zh
 from generation.draw import Draw
 from generation.lexicon import Pattern, joined
-from generation.profile import DRAWN, WAYS, Profile, profile_of
+from generation.profile import DRAWN, DRAWN_THING, WAYS, Profile, profile_of
 from generation.words import phrases
 
 PLACE = re.compile(r"\{(pick|aside|short|list)\}")
@@ -72,11 +71,11 @@ def _aside(profile: Profile, shared: str, draw: Draw) -> list[Pattern]:
 
 
 def _short(profile: Profile, shared: str, draw: Draw) -> list[Pattern]:
+    if not profile.story:
+        return _thing_in_short(profile, draw)
     own = [word for theme in profile.themes for word in theme.adjectives]
-    lists = phrases()["story" if profile.story else "thing"]
-    adjectives = tuple(map(article, draw.some("short", [*own, *_adjectives(lists, draw)], DRAWN)))
-    nouns = _nouns(profile) if profile.story else tuple(noun for noun in lists["nouns"] if " " not in noun)
-    return [(adjectives, nouns)]
+    adjectives = tuple(map(article, draw.some("short", [*own, *_adjectives("story", draw)], DRAWN)))
+    return [(adjectives, _nouns(profile))]
 
 
 def _list(profile: Profile, shared: str, draw: Draw) -> list[Pattern]:
@@ -89,7 +88,7 @@ _WRITTEN = {"pick": _pick, "aside": _aside, "short": _short, "list": _list}
 def _story(profile: Profile, shared: str, draw: Draw) -> list[Pattern]:
     lists = phrases()["story"]
     own = [word for theme in profile.themes for word in theme.adjectives]
-    adjectives = [*draw.some("own adjectives", own, DRAWN), *draw.some("adjectives", _adjectives(lists, draw), DRAWN)]
+    adjectives = [*draw.some("own adjectives", own, DRAWN), *draw.some("adjectives", _adjectives("story", draw), DRAWN)]
     opened = tuple(map(article, adjectives))
     nouns = _nouns(profile)
     own_gifts = [gift for theme in profile.themes for gift in theme.gifts]
@@ -111,7 +110,7 @@ def _story(profile: Profile, shared: str, draw: Draw) -> list[Pattern]:
             nouns,
             tuple(
                 f", {one} and {other}"
-                for one, other in _pairs(draw.some("last", [*own, *_adjectives(lists, draw)], DRAWN), "")
+                for one, other in _pairs(draw.some("last", [*own, *_adjectives("story", draw)], DRAWN), "")
             ),
         ),
         ((*map(article, _double(adjectives)),), nouns, that),
@@ -126,43 +125,72 @@ def _story(profile: Profile, shared: str, draw: Draw) -> list[Pattern]:
     chosen = draw.some("ways", ways, WAYS)
     if shared:
         others = tuple(noun for noun in nouns if not set(noun.split()) & set(shared.split()))
-        common: list[Pattern] = [(opened, nouns, ("in the same vein",)), (opened, nouns, ("in the same vein",), having)]
+        common: list[Pattern] = [(opened, nouns, ("in the same vein",)), (opened, nouns, ("of the same kind",))]
         if others:
-            common = [
-                (opened, others, (f"with {shared} in common",)),
-                (opened, others, (f"with just as much {shared}",)),
-            ]
+            fitting = [way for way in lists["shared"] if not (shared.startswith("the ") and "much" in way)]
+            alike = [way.format(shared) for way in draw.some("shared", fitting, 2)]
+            common = [(opened, others, (way,)) for way in alike]
         chosen = [*chosen[: WAYS - 1], *common]
     return chosen
 
 
 def _thing(profile: Profile, shared: str, draw: Draw, *, bare: bool) -> list[Pattern]:
-    lists = phrases()["thing"]
-    opened = tuple(map(article, draw.some("adjectives", _adjectives(lists, draw), DRAWN)))
-    nouns = tuple(draw.some("nouns", lists["nouns"], DRAWN))
-    plain = tuple(noun for noun in nouns if " " not in noun) or ("pick", "choice")
-    that = tuple(draw.some("that", lists["that"], DRAWN))
-    moments = tuple(draw.some("moments", lists["moments"], DRAWN))
-    ways: list[Pattern] = []
+    """What tells no story: goods, news, and whatever else is known by little more than its name."""
+    lists = phrases()["report" if profile.report else "thing"]
+    that, when = (tuple(draw.some(name, lists[name], DRAWN_THING)) for name in ("that", "when"))
+    opened, nouns = _opened_thing(profile, draw)
     if profile.described and (bare or profile.countable):
-        ways = [((profile.described,),), ((profile.described,), (",",), opened, plain, moments)]
-        ways += [((profile.described,), (",",), opened, plain, origin) for origin in [_origin(profile)] if origin]
+        described = (profile.described,)
+        ways: list[Pattern] = [(described,), (described, (",",), opened, nouns, that)]
+        ways += [(described, (",",), opened, nouns, made) for made in [_made(profile)] if made]
         return draw.some("ways", ways, WAYS)
-    if origin := _origin(profile):
-        ways += [(opened, plain, origin), (opened, plain, origin, that)]
-    if profile.labels:
+    plain: list[Pattern] = [
+        (opened, nouns, that),
+        (tuple(draw.some("worth", lists["worth"], DRAWN_THING)), when),
+        (tuple(draw.some("one", lists["one"], DRAWN_THING)),),
+    ]
+    ways = draw.some("ways", plain, WAYS - 1)
+    if made := _made(profile):
+        made_nouns = nouns if profile.noun or not profile.made_by else tuple(lists["works"])
+        ways += [(opened, made_nouns, made), (opened, made_nouns, made, that)]
+    elif profile.labels:
         label = shared or draw.one("label", profile.labels)
-        section = (f"{'also ' if shared else ''}from the {label} section",)
-        ways += [(opened, plain, section, that), (opened, plain, section, moments)]
-    if not ways:
-        ways = [(opened, plain, that), (opened, nouns, moments), (opened, nouns, that)]
-    return draw.some("ways", ways, WAYS)
+        sections = tuple(section.format(label) for section in draw.some("sections", lists["sections"], 2))
+        ways += [(opened, nouns, sections), (opened, nouns, sections, that)]
+    if shared:
+        ways += [(opened, nouns, tuple(lists["same"])), (("another",), nouns, (f"from the {shared} section",))]
+    return draw.some("all ways", ways, WAYS + 1)
 
 
-def _adjectives(lists: dict[str, Any], draw: Draw) -> list[str]:
-    """Adjectives for any item, in the tone of the text."""
-    found: list[str] = phrases()["tones"].get(draw.tone, lists["adjectives"])
-    return found
+def _opened_thing(profile: Profile, draw: Draw) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Adjectives with their articles, and nouns: what it is where that is known."""
+    kind = "report" if profile.report else "thing"
+    lists = phrases()[kind]
+    if profile.noun:
+        adjectives = phrases()["tones"]["enthusiastic"]["thing"] if draw.tone == "enthusiastic" else lists["kinds"]
+        return tuple(map(article, draw.some("kinds", adjectives, DRAWN_THING))), (profile.noun,)
+    adjectives = lists["adjectives"] if profile.report else _adjectives(kind, draw)
+    return tuple(map(article, draw.some("adjectives", adjectives, DRAWN_THING))), tuple(
+        draw.some("nouns", lists["nouns"], DRAWN_THING)
+    )
+
+
+def _thing_in_short(profile: Profile, draw: Draw) -> list[Pattern]:
+    lists = phrases()["report" if profile.report else "thing"]
+    ways: list[Pattern] = [_opened_thing(profile, draw), (tuple(draw.some("short", lists["short"], DRAWN_THING)),)]
+    return ways
+
+
+def _adjectives(kind: str, draw: Draw) -> list[str]:
+    """Adjectives for any item that is a `story` or a `thing`, in the tone of the text."""
+    toned: list[str] = phrases()["tones"].get(draw.tone, {}).get(kind, phrases()[kind]["adjectives"])
+    return toned
+
+
+def _made(profile: Profile) -> tuple[str, ...]:
+    """Who made a thing, or when it is from."""
+    made = [f"by {name}" for name in profile.made_by[:2]] + ([f"from {profile.brand}"] if profile.brand else [])
+    return tuple(made or ([f"from {profile.year}"] if profile.year is not None else []))
 
 
 def _nouns(profile: Profile) -> tuple[str, ...]:
@@ -170,7 +198,7 @@ def _nouns(profile: Profile) -> tuple[str, ...]:
 
 
 def _origin(profile: Profile) -> tuple[str, ...]:
-    """Who made it, who is in it, when it is from."""
+    """Who made a story, who is in it, when it is from."""
     made = [f"by {name}" for name in profile.made_by[:2]] + [f"with {name}" for name in profile.cast[:3]]
     return tuple(made or ([f"from {profile.year}"] if profile.year is not None else []))
 

@@ -26,7 +26,9 @@ def is_chinese(language: str) -> bool:
 def name(item: Item) -> str:
     """A title in its marks: those of works for what tells a story, quotation marks for anything else."""
     title = spoken_title(item.title)
-    return f"《{title}》" if profile_of(item).story else f"“{title}”"
+    if profile_of(item).story:
+        return f"《{title}》"
+    return f"‘{title}’" if "“" in title or "”" in title else f"“{title}”"
 
 
 def label(category: str) -> str:
@@ -71,15 +73,18 @@ def _story(place: str, profile: Profile, shared: bool, draw: Draw) -> list[Patte
 
 
 def _thing(place: str, profile: Profile, draw: Draw) -> list[Pattern]:
-    lists = phrases()["thing"]
+    lists = phrases()["report" if profile.report else "thing"]
+    one = lists["one"]
     opened = tuple(f"{word}的" for word in draw.some("adjectives", lists["adjectives"], DRAWN))
     nouns = tuple(draw.some("nouns", lists["nouns"], DRAWN))
     ended = tuple(f"，{tail}" for tail in draw.some("tails", lists["tails"], DRAWN))
     if place == "short":
-        return [(("一个",), opened, nouns)]
-    ways: list[Pattern] = []
+        return [((one,), opened, nouns)]
+    ways: list[Pattern] = [((one,), opened, nouns, ended)]
     if profile.labels:
-        ways.append(((f"一个来自{label(draw.one('label', profile.labels))}分类、",), opened, nouns, ended))
+        ways.append(((f"{label(draw.one('label', profile.labels))}分类里{one}",), opened, nouns, ended))
+    if profile.brand:
+        ways.append(((f"来自{profile.brand}的{one}",), opened, nouns, ended))
     if profile.made_by:
-        ways.append(((f"一个来自{profile.made_by[0]}、",), opened, nouns, ended))
-    return ways or [(("一个",), opened, nouns, ended)]
+        ways.append(((f"{profile.made_by[0]}的{lists['work']}",), ended))
+    return draw.some("ways", ways, WAYS)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from cluster.messages import Item
 from generation.facts import PEOPLE_KEYS, clean, facts_of
@@ -13,6 +14,8 @@ from generation.words import Theme, phrases, themes
 
 DRAWN = 4
 """So many phrases of a list stand in one place of one text: a small model would always take the same of all."""
+DRAWN_THING = 3
+"""The same for what tells no story: there is less to choose from, and the same would be said of all the sooner."""
 WAYS = 3
 """So many patterns a text may choose from."""
 MAX_NAME_CHARS = 40
@@ -20,21 +23,26 @@ _CAST = frozenset(("people", "actors", "cast"))
 _NAME = re.compile(r"[^\W\d_][\w&'’. -]*")
 _ADDED = re.compile(r"\b(?:of|with|made|from|for|in|by)\b")
 _FIRST_ADDED = frozenset(("of", "with", "made", "from", "for"))
+_HEAD_END = re.compile(r"[:,;(–—|]| (?:for|with|of|in|and|by|from|to) ")
 _SENTENCE = re.compile(r"[^.!?]+(?:\.\d[^.!?]*)*")
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
     """What an item gives to talk about. `described` is the beginning of its description where that is a noun with what
-    belongs to it; `countable` says that it has its article."""
+    belongs to it; `countable` says that it has its article. `noun` is what it is, where title and category agree (a
+    kettle), `report` whether it tells the news."""
 
     themes: tuple[Theme, ...]
     labels: tuple[str, ...]
     made_by: tuple[str, ...]
+    brand: str
     cast: tuple[str, ...]
     year: int | None
     described: str
     countable: bool
+    noun: str
+    report: bool
 
     @property
     def story(self) -> bool:
@@ -47,31 +55,54 @@ def profile_of(item: Item) -> Profile:
     facts = facts_of(item)
     labels = [*facts.get("categories", ()), *facts.get("tags", ())]
     known = [themes()[label.lower()] for label in labels if label.lower() in themes()]
-    people: dict[bool, list[str]] = {True: [], False: []}
+    people: dict[str, list[str]] = {"cast": [], "made_by": [], "brand": []}
     for key in PEOPLE_KEYS:
         value = item.attributes.get(key, ())
         for name in (value,) if isinstance(value, str) else value if isinstance(value, list | tuple) else ():
             if isinstance(name, str) and _is_name(cleaned := clean(name)):
-                people[key in _CAST].append(cleaned)
+                people["cast" if key in _CAST else "brand" if key == "brand" else "made_by"].append(cleaned)
     described, countable = _described(str(facts.get("description", "")), str(facts.get("title", "")), labels)
     return Profile(
         themes=tuple(dict.fromkeys(theme for theme in known if theme.nouns)),
         labels=tuple(label for label in facts.get("categories", ()) if _is_name(label)),
-        made_by=tuple(people[False]),
-        cast=tuple(people[True]),
+        made_by=tuple(people["made_by"]),
+        brand=next(iter(people["brand"]), ""),
+        cast=tuple(people["cast"]),
         year=facts.get("year"),
         described=described,
         countable=countable,
+        noun=_noun(facts.get("title", ""), labels),
+        report=_is_report(facts, labels),
     )
 
 
 @cache
-def _not_nouns() -> frozenset[str]:
-    return frozenset(phrases()["not_nouns"])
+def _words(name: str) -> frozenset[str]:
+    return frozenset(phrases()[name])
 
 
 def _is_name(text: str) -> bool:
     return len(text) <= MAX_NAME_CHARS and _NAME.fullmatch(text) is not None
+
+
+def _noun(title: str, categories: Iterable[str]) -> str:
+    """What an item is, where the last word of its title is that of a category in the plural: a kettle among Kettles.
+
+    What follows a colon, a comma, a bracket or a preposition is not looked at, nor are numbers and units at the end.
+    """
+    head = [word for word in _HEAD_END.split(title)[0].split() if len(word) > 2 and word.isalpha()]
+    word = head[-1].lower() if head else ""
+    plurals = {f"{word}s", f"{word}es", f"{word[:-1]}ies" if word.endswith("y") else ""}
+    last = {category.split()[-1].lower() for category in categories if _is_name(category)}
+    return word if plurals & (last - _words("no_kinds")) else ""
+
+
+def _is_report(facts: Mapping[str, Any], categories: Iterable[str]) -> bool:
+    """Whether an item tells the news: its title is a sentence, its category one of news, and it has no price."""
+    words = re.findall(r"[^\W\d_]+", str(facts.get("title", "")))
+    small = sum(word.islower() and len(word) > 1 for word in words)
+    known = {word.lower() for category in categories for word in category.split()} & _words("news")
+    return bool(known) and len(words) > 3 and 2 * small >= len(words) and "price" not in facts
 
 
 def _described(description: str, title: str, labels: Iterable[str]) -> tuple[str, bool]:
@@ -91,7 +122,7 @@ def _described(description: str, title: str, labels: Iterable[str]) -> tuple[str
     lower = [word.strip(",").lower() for word in head]
     if (
         not 1 <= len(head) <= 6
-        or _not_nouns().intersection(word.lower() for word in words)
+        or _words("not_nouns").intersection(word.lower() for word in words)
         or "," in sentence[: added.start()]
     ):
         return "", False

@@ -8,7 +8,7 @@ task of a kind: engines compute them once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from cluster.errors import InputError
 from cluster.messages import Item, WriteTask
 from generation import words
+from generation.config import GenerationConfig
 from generation.draw import Draw, choice
 from generation.facts import clean, facts_of, quoted, spoken_title, titles
 from generation.lexicon import Phrases
@@ -34,6 +35,11 @@ MAX_LIKED = 3
 MAX_ITEMS = 5
 MAX_CATEGORIES = 4
 MAX_TURNS = 6
+SUBJECT_CHARS = 60
+LONG_CHARS = 70
+"""Of several titles that could be named as liked, none that is longer is taken."""
+CHINESE_TOKENS = 3
+"""A Chinese sentence may take so many times the tokens of an English one: a tokenizer may split its characters."""
 LOUD_TONES = frozenset(("playful", "enthusiastic"))
 """Their sentences end with an exclamation mark."""
 
@@ -82,8 +88,8 @@ class ChineseFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     segments: list[SegmentFile] = Field(min_length=1)
-    frame: str = ""
-    closing: str = ""
+    frames: list[str] = []
+    closings: list[str] = []
 
 
 class PromptFile(BaseModel):
@@ -97,10 +103,10 @@ class PromptFile(BaseModel):
     shown: int = Field(default=3, ge=0)
     """So many of the examples, chosen by the task, stand in one prompt: different tasks see different ones."""
     segments: list[SegmentFile] = Field(min_length=1)
-    frame: str = ""
-    """Fixed text before what is generated, such as an email's subject line."""
-    closing: str = ""
-    """Fixed text after it."""
+    frames: list[str] = []
+    """Fixed texts before what is generated, such as an email's subject line, one of which the task chooses."""
+    closings: list[str] = []
+    """The same after it."""
     zh: ChineseFile | None = None
     """What is different in Chinese."""
     full_stop: bool = True
@@ -155,9 +161,22 @@ def version(kind: str) -> str:
     return f"{kind}-{file.version}-{digest}"
 
 
-def written_in(task: WriteTask) -> bool:
-    """Whether there are sentences and phrases for the language of a task."""
-    return task.language == "en" or (is_chinese(task.language) and load(task.kind).zh is not None)
+def written_in(kind: str, language: str) -> bool:
+    """Whether there are sentences and phrases of a kind for a language."""
+    return language == "en" or (is_chinese(language) and load(kind).zh is not None)
+
+
+def model_writes(kind: str, language: str, config: GenerationConfig, *, constrains: bool = True) -> bool:
+    """Whether the model writes a kind of text in a language, not the template.
+
+    Args:
+        kind: one of `KINDS`.
+        language: as in a request, such as `en` or `zh`.
+        config: says of which languages the model can, and what text is decoded from.
+        constrains: whether the engine keeps to phrases.
+    """
+    by_phrases = config.vocabulary == "phrases" and constrains and written_in(kind, language)
+    return by_phrases or language in config.languages
 
 
 def build(task: WriteTask, attempt: int = 0) -> Prompt:
@@ -178,7 +197,6 @@ def build(task: WriteTask, attempt: int = 0) -> Prompt:
     shared = len(messages)
     facts = [facts_of(item) for item in task.items[:MAX_ITEMS]]
     liked = titles(task.liked)[:MAX_LIKED]
-    own = titles(task.items)
     if task.kind == "chat":
         messages += _turns(task, facts)
     else:
@@ -188,19 +206,41 @@ def build(task: WriteTask, attempt: int = 0) -> Prompt:
         messages=tuple(messages),
         shared_messages=shared,
         segments=tuple(_segments(told.segments, file.max_chars, task, attempt)),
-        frame=told.frame.format(title=(name_of(task.items[0], True) if chinese else own[0]) if own else "A pick"),
-        closing=told.closing,
+        frame=_one_of(told.frames, task, "frame").format(title=_subject(task.items, chinese)),
+        closing=_one_of(told.closings, task, "closing"),
         full_stop=file.full_stop,
         instructions=system,
         max_chars=file.max_chars,
-        max_tokens=file.max_tokens,
+        max_tokens=file.max_tokens * (CHINESE_TOKENS if chinese else 1),
     )
+
+
+def _one_of(texts: list[str], task: WriteTask, name: str) -> str:
+    return texts[choice(task, name, len(texts))] if texts else ""
+
+
+def _subject(items: Sequence[Item], chinese: bool) -> str:
+    """A title as it stands in a subject line: shortened where it is long."""
+    whole = titles(items[:1])
+    if not whole:
+        return "A pick"
+    short = shortened(whole[0], SUBJECT_CHARS)
+    return name_of(items[0], True).replace(whole[0], short) if chinese else short
+
+
+def shortened(title: str, most: int) -> str:
+    """A title of at most so many characters, cut between words where it is longer."""
+    if len(title) <= most:
+        return title
+    cut = title[:most]
+    return f"{(cut.rsplit(' ', 1)[0] if ' ' in cut else cut[:-1]).rstrip(' ,;:-–—(')}…"
 
 
 def _segments(sentences: list[SegmentFile], max_chars: int, task: WriteTask, attempt: int) -> Iterable[Segment]:
     chinese = is_chinese(task.language)
     own = [name_of(item, chinese) for item in task.items[:MAX_ITEMS] if titles((item,))]
     known = [item for item in task.liked if titles((item,))][:MAX_LIKED]
+    known = [item for item in known if len(item.title) <= LONG_CHARS] or known
     liked = [name_of(item, chinese) for item in known]
     told = choice(task, "liked", len(liked)) if liked else 0
     for number, segment in enumerate(sentences):

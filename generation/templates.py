@@ -10,10 +10,12 @@ from generation import phrasing_zh
 from generation.draw import choice
 from generation.facts import titles
 from generation.profile import profile_of
-from generation.prompts import MAX_ITEMS, listed, name_of
+from generation.prompts import MAX_ITEMS, listed, name_of, shortened
 
 LANGUAGES = ("en", "zh")
 """What templates are written in; which of them the model writes is `GenerationConfig.languages`."""
+SHORT_KINDS = ("push", "headline")
+MAX_SHORT_CHARS = 90
 
 _EN: dict[str, tuple[str, ...]] = {
     "pitch": (
@@ -115,8 +117,8 @@ def render(task: WriteTask) -> str:
         "with_kinds": _kinds(task, chinese),
     }
     text = variants[choice(task, "template", len(variants))].format(**values)
-    if task.kind == "push" and len(text) > 90:
-        text = f"{bare[:86].rstrip()}..."
+    if task.kind in SHORT_KINDS and len(text) > MAX_SHORT_CHARS:
+        text = shortened(bare, MAX_SHORT_CHARS)
     return text if named or chinese else text[0].upper() + text[1:]
 
 

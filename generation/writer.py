@@ -24,7 +24,7 @@ from generation.draw import choice
 from generation.engines.base import Engine, EngineRequest
 from generation.facts import facts_of, facts_of_task, titles
 from generation.guard import Ground, check, ground_of
-from generation.lexicon import Lexicon, Phrases, joined
+from generation.lexicon import Lexicon, Phrases, is_wide, joined
 from generation.phrasing_zh import is_chinese
 from generation.prompts import Prompt, Segment, written_in
 from generation.words import lexicon
@@ -194,7 +194,8 @@ class TextWriter:
         seed = choice(task, "seed", 1 << 31) if task.seed is None else task.seed
         segment = prompt.segments[place]
         if len(draft.body) == draft.segment_start:
-            draft.target = f"{draft.body}{joined(segment.begun)}" if draft.body else segment.begun
+            between = "" if not draft.body or is_chinese(task.language) else " "
+            draft.target = f"{draft.body}{between}{segment.begun}"
         begun = draft.target if draft.target.startswith(draft.body) else draft.body
         return EngineRequest(
             request_id=f"{task.request_id}/{id(draft):x}/{place}/{attempt}",
@@ -210,7 +211,7 @@ class TextWriter:
         )
 
     def _lexicon(self, task: WriteTask, segment: Segment) -> Lexicon | Phrases | None:
-        if self._config.vocabulary == "open" or not self._engine.constrains or not written_in(task):
+        if self._config.vocabulary == "open" or not self._engine.constrains or not written_in(task.kind, task.language):
             return None
         if self._config.vocabulary == "phrases":
             return segment.phrases
@@ -220,9 +221,8 @@ class TextWriter:
         return lexicon(facts, titles(task.liked), segment.begun)
 
     def _model_writes(self, task: WriteTask) -> bool:
-        known = task.language in self._config.languages
-        by_phrases = self._config.vocabulary == "phrases" and self._engine.constrains and written_in(task)
-        return (known or by_phrases) and bool(prompts.titles(task.items))
+        writes = prompts.model_writes(task.kind, task.language, self._config, constrains=self._engine.constrains)
+        return writes and bool(titles(task.items))
 
     def _limit(self, task: WriteTask) -> int:
         return 4 * self._config.max_chars if task.kind == "chat" else self._config.max_chars
@@ -248,8 +248,8 @@ def _narrowed(task: WriteTask) -> WriteTask:
 
 
 def _whole(text: str) -> str:
-    """A text that was cut off, without its last word, which may be half a word."""
-    return text.rsplit(" ", 1)[0].rstrip(" ,;:") if " " in text else ""
+    """A text that was cut off, without its last word, which may be half a word. Chinese has none to leave out."""
+    return text.rstrip() if is_wide(text[-1:]) else text.rsplit(" ", 1)[0].rstrip(" ,;:") if " " in text else ""
 
 
 def _ending(text: str, task: WriteTask) -> str:
@@ -259,5 +259,5 @@ def _ending(text: str, task: WriteTask) -> str:
     if is_sentence_end(text):
         return " " + templates.render(task)
     if is_chinese(task.language):
-        return "。"
+        return "值得一试。" if text.rstrip().endswith(("，", "；", "：")) else "。"
     return " well worth your time." if text.rstrip().endswith((",", ";", ":")) else "."

@@ -28,7 +28,7 @@ from cluster.sessions.names import NAMESPACE
 from cluster.store import Store, connect_store
 from generation.cache import CACHED_KINDS, in_segment, query_of, shard_names, shard_of, text_of, writer_mark
 from generation.config import GenerationConfig
-from generation.templates import LANGUAGES
+from generation.prompts import model_writes
 from jobs.common import ConfigOption, TenantOption, progress, run, say, settings_of, stage
 from jobs.reading import read_items
 from jobs.refresh import ray_for
@@ -56,10 +56,8 @@ def main(
     wanted = [kind.strip() for kind in kinds.split(",") if kind.strip()]
     if not wanted or not set(wanted) <= set(KINDS):
         raise InputError(f"is {kinds!r}: known are {', '.join(KINDS)}", "--kinds")
-    languages = {*generation.languages, *(LANGUAGES if generation.vocabulary == "phrases" else ())}
-    if language not in languages:
-        known = ", ".join(sorted(languages))
-        raise ConfigError(f"the model does not write {language!r} but {known}; see the setting generation.languages")
+    if not all(model_writes(kind, language, generation) for kind in wanted):
+        raise ConfigError(f"the model does not write {language!r}; see generation.vocabulary and generation.languages")
     began = time.monotonic()
     with ray_for(settings), connect_store(settings) as store:
         shards = _shards(generation)

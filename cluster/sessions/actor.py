@@ -11,6 +11,7 @@ from typing import Any
 from cluster.coded import Known, News
 from cluster.config import Settings
 from cluster.memory import trim_for_ever
+from cluster.sessions import wire
 from cluster.sessions.meter import ShardMeter
 from cluster.sessions.names import NAMESPACE, is_shard, shard_name
 from cluster.sessions.shard import Shard
@@ -30,12 +31,18 @@ class SessionShard:
         configure_tracing(settings.tracing, "session-shard")
         self._shard = Shard(settings)
         self._started: asyncio.Task[None] | None = None
+        self._socket: wire.Socket | None = None
         self._beside: list[asyncio.Task[None]] = []
 
     async def ready(self) -> int:
         """Wait until the store is open; the index of this shard."""
         await self._start()
         return self._index
+
+    async def socket(self) -> str | None:
+        """The path of the socket that answers `append`, `views` and `write` as well (see `wire`), if there is one."""
+        await self._start()
+        return None if self._socket is None else self._socket.path
 
     async def append(self, batches: list[list[EventRow]], traces: Sequence[Carried] = ()) -> list[list[bool]]:
         """See `Shard.append`. `traces` are of the requests among these that are traced."""
@@ -63,7 +70,7 @@ class SessionShard:
     async def _start(self) -> None:
         # In the first call and not in the constructor, which has no event loop; a failed start is tried again.
         if self._started is None or (self._started.done() and self._started.exception() is not None):
-            self._started = asyncio.create_task(self._shard.start())
+            self._started = asyncio.create_task(self._open())
         if not self._beside:
             meter = ShardMeter(self._index)
             self._beside = [
@@ -71,6 +78,14 @@ class SessionShard:
                 asyncio.create_task(meter.record_for_ever(self._shard.stats), name="meter"),
             ]
         await asyncio.shield(self._started)
+
+    async def _open(self) -> None:
+        await self._shard.start()
+        import ray
+
+        methods: dict[str, wire.Method] = {"append": self.append, "views": self.views, "write": self.write}
+        if self._socket is None:
+            self._socket = await wire.serve(str(ray.get_runtime_context().get_actor_id()), methods)
 
 
 def end_surplus(shards: int, idle_s: float) -> list[str]:

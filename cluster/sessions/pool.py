@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cluster import tracing
@@ -20,30 +22,57 @@ from cluster.errors import ConfigError, DeadlineError, InputError, OverloadError
 from cluster.messages import Event, SessionView
 from cluster.sessions.memory import HEAD_BYTES
 from cluster.sessions.names import owner
+from cluster.sessions.wire import Wire
 from cluster.store.events import EventRow, to_row
 
 log = logging.getLogger("tailorbird.sessions")
 
-CALLS_IN_FLIGHT = 2
-"""Per shard and direction: one in work, one on its way. More only make the lists shorter."""
+CALLS_IN_FLIGHT = 4
+"""Per shard and direction: what comes while a commit is in work is with the shard when the next one begins."""
 WORTH_A_CALL = 12
-"""Sessions for which a second call leaves while one is in work: fewer come sooner by waiting for it, since a call costs
-more than they do."""
+"""Sessions for which a further call by way of Ray leaves while one is in work: fewer come sooner by waiting for it,
+since a call costs more than they do. By the socket one is worth it."""
 START_TIMEOUT_S = 180.0
 RETIRE_AFTER_S = 60.0
 """A pool ends the shards of a larger one before it when nobody has asked them for this time."""
 RESIZE_RETRY_S = 1.0
 STUCK_S = 1.0
 """A shard that has not answered an append for so long is away: killed, its database locked, its disk full."""
+PLAIN_WRITES = frozenset({("feedback", "log_rows")})
+"""Frequent writes of nothing but text and numbers, which may take the short way."""
 Trace = tracing.Carried | None
 """Of a request that is traced."""
+
+
+class _Line:
+    """Calls to one shard: over its socket, where that can be reached (see `wire`). By way of Ray otherwise, and when
+    the socket breaks: Ray repeats them until the shard is back."""
+
+    def __init__(self, shard: Any) -> None:
+        self.shard = shard
+        self._wire = Wire(partial(_answer, shard.socket)) if hasattr(shard, "socket") else None
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the socket is reached."""
+        return self._wire is not None and self._wire.is_open
+
+    async def call(self, name: str, *args: Any) -> Any:
+        if self._wire is not None:
+            with suppress(ConnectionError):
+                return await self._wire.call(name, *args)
+        return await _answer(getattr(self.shard, name), *args)
+
+    async def close(self) -> None:
+        if self._wire is not None:
+            await self._wire.close()
 
 
 @dataclass(slots=True)
 class _Lane:
     """The way to one shard."""
 
-    shard: Any
+    line: _Line
     appends: Coalescer[tuple[list[EventRow], Trace], list[bool]]
     views: Coalescer[tuple[tuple[str, str], Trace], tuple[Words, bytes]]
 
@@ -90,12 +119,13 @@ class SessionPool:
         async with self._resizing:
             while self._lanes and self._wanted == count != len(self._lanes):
                 try:
-                    self._lanes = await self._open(count)
+                    before, self._lanes = self._lanes, await self._open(count)
                 except UnavailableError as error:
                     log.error("%d session shards cannot be had yet, %d go on: %s", count, len(self._lanes), error)
                     await asyncio.sleep(RESIZE_RETRY_S)
                 else:
                     log.info("there are %d session shards now", count)
+                    await asyncio.gather(*(lane.line.close() for lane in before if lane not in self._lanes))
 
     async def _open(self, count: int) -> tuple[_Lane, ...]:
         """Ways to so many shards; those that are there already stay, with what waits in them."""
@@ -116,17 +146,18 @@ class SessionPool:
     def _lane(self, shard: Any) -> _Lane:
         limits = self._settings.sessions
         size, queue = limits.max_batch, limits.max_queue
+        line = _Line(shard)
         return _Lane(
-            shard,
+            line,
             Coalescer(
-                _caller(shard.append), max_batch=size, max_queue=queue, in_flight=CALLS_IN_FLIGHT, weigh=_rows_of
+                partial(_append, line), max_batch=size, max_queue=queue, in_flight=CALLS_IN_FLIGHT, weigh=_rows_of
             ),
             Coalescer(
-                _Views(shard),
+                _Views(line),
                 max_batch=size,
                 max_queue=queue,
                 in_flight=CALLS_IN_FLIGHT,
-                least=WORTH_A_CALL,
+                least=lambda: 1 if line.is_short else WORTH_A_CALL,
             ),
         )
 
@@ -134,7 +165,7 @@ class SessionPool:
         """Let go of what is in flight. The shards go on."""
         if self._retiring is not None:
             self._retiring.cancel()
-        await asyncio.gather(*(way.close() for lane in self._lanes for way in (lane.appends, lane.views)))
+        await asyncio.gather(*(way.close() for lane in self._lanes for way in (lane.appends, lane.views, lane.line)))
 
     @property
     def waiting(self) -> dict[str, int]:
@@ -217,7 +248,7 @@ class SessionPool:
             except (TimeoutError, TailorbirdError):
                 return None
 
-        return await asyncio.gather(*(ask(lane.shard) for lane in self._lanes))
+        return await asyncio.gather(*(ask(lane.line.shard) for lane in self._lanes))
 
     async def write(self, part: str, method: str, *args: Any, timeout_s: float = 30.0) -> Any:
         """A write of the store (`("items", "put", [item])`) by the process that may: see `Store.apply`.
@@ -227,7 +258,10 @@ class SessionPool:
         """
         try:
             async with asyncio.timeout(timeout_s):
-                return await _answer(self._lanes[0].shard.write, part, method, args)
+                line = self._lanes[0].line
+                if (part, method) in PLAIN_WRITES:
+                    return await line.call("write", part, method, args)
+                return await _answer(line.shard.write, part, method, args)
         except TimeoutError:
             raise DeadlineError(f"{part}.{method} was not done within {timeout_s:g} s") from None
 
@@ -245,14 +279,14 @@ class SessionPool:
 class _Views:
     """The call that asks a shard for records. Keeps the words of their codes; each answer says what is new in them."""
 
-    def __init__(self, shard: Any) -> None:
-        self._shard = shard
+    def __init__(self, line: _Line) -> None:
+        self._line = line
         self._words = Words(0)
 
     async def __call__(self, batch: list[tuple[tuple[str, str], Trace]]) -> list[tuple[Words, bytes]]:
         words = self._words
         people, traces = _apart(batch)
-        news, records = await _answer(self._shard.views, people, words.known, *traces)
+        news, records = await self._line.call("views", people, words.known, *traces)
         if news[0] != words.name:  # the shard began anew, or forgot everybody
             if news[0] != self._words.name:
                 self._words = Words(news[0])
@@ -282,13 +316,9 @@ def _rows_of(given: tuple[list[EventRow], Trace]) -> int:
     return len(given[0])
 
 
-def _caller(method: Any) -> Callable[[list[Any]], Awaitable[Sequence[Any]]]:
-    async def call(batch: list[tuple[Any, Trace]]) -> Sequence[Any]:
-        asked, traces = _apart(batch)
-        answer: Sequence[Any] = await _answer(method, asked, *traces)
-        return answer
-
-    return call
+async def _append(line: _Line, batch: list[tuple[list[EventRow], Trace]]) -> Sequence[list[bool]]:
+    rows, traces = _apart(batch)
+    return [list(new) for new in await line.call("append", rows, *traces)]
 
 
 def _apart(batch: list[tuple[Any, Trace]]) -> tuple[list[Any], list[list[tracing.Carried]]]:

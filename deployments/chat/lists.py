@@ -10,15 +10,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
-from cluster.messages import RankedItem, RankedList, SessionView
+from cluster.messages import RankedItem, RankedList, RankQuery, SessionView
 from deployments.chat.retrieval import honest
 from deployments.chat.wishes import Turns, Wish
 from deployments.context import view_of
 from deployments.services import Services
 
+SEARCHED = 200
 NEAREST = 30
-"""Items that are looked at by meaning."""
+"""Of so many that are nearest in meaning, so many of what is asked for otherwise are ranked."""
 LIKENESS = 0.4
 """What the encoder must find alike at least (cosine): below it, MiniLM's neighbours have little to do with a query."""
 BEHIND = 0.15
@@ -38,8 +40,25 @@ async def chat_list(
     view = await view_of(services, user, None, services.settings.sessions.timeout_s)
     wish = await asyncio.to_thread(services.retriever.wish, messages, view.seen)
     query = await asyncio.to_thread(services.retriever.query, wish, view)
-    ranked = await services.recommender.rank(query, end_s - time.monotonic())
+    if wish.text and wish.about is None:
+        ranked = await _by_meaning(services, wish, query, end_s)
+    else:
+        ranked = await services.recommender.rank(query, end_s - time.monotonic())
     return wish, view, RankedList(honest(ranked.items, wish, view), ranked.model_version)
+
+
+async def _by_meaning(services: Services, wish: Wish, query: RankQuery, end_s: float) -> RankedList:
+    hits = near(await services.finder.search(services.tenant, wish.text, SEARCHED))
+    if query.allowed is not None:
+        hits = [item_id for item_id in hits if item_id in query.allowed]
+    hits = hits[:NEAREST]
+    left_s = end_s - time.monotonic()
+    plain = services.recommender.rank(query, left_s)
+    if not hits:
+        return await plain
+    found = services.recommender.rank(replace(query, n=NEAREST, allowed=frozenset(hits)), left_s)
+    alone, among = await asyncio.gather(plain, found)
+    return RankedList(fused(hits, among.items, alone.items)[: wish.count], alone.model_version)
 
 
 def near(found: Sequence[tuple[str, float]]) -> list[str]:

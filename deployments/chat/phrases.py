@@ -113,25 +113,27 @@ BY_NAME = _words(
 """What stands before the title of the very item that somebody wants."""
 
 _COMMON = """
-a about after again all also am an and any anything are article articles as at available be because been
-before being below best better book books but buy by can can't catalogue cheap could day decade did do
-does don't earlier else enjoy evening every everything expensive favorite favourite feel fewer film films
-find first five for four from fun get give go good got great had has have haven't he hello help her here
-hers hey hi him his how i i'd i'm i've idea ideas if in instead interesting into is isn't it it's item
-items its just kind know last later latest less let lets like liked list little longer lot love loved
-made make many maximum may maybe me mean mind mood more morning most movie movies much must my need new
-newer next nice night no nor not now number of off old older on one ones only option options or other our
-out over own people perfect pick picture pictures please possible prefer pretty product products quite
-rather read really recent recommend recommendation recommendations right same saw say second see seen she
-shorter should show similar since so some somebody someone something song songs sort still stories story
-stuff such suggest suggestion suggestions sure take tell than thank thanks that that's the their them
-then there these they thing things think third this those three time title titles to today tomorrow
-tonight too top try two under until up us use very want wanted was wasn't watch watched we week weekend
-well were what what's when where which while who why will wish with without would year years yes yet you
+a about after again all also am an and any anything are article articles as at available be because been before
+being below best better birthday book books bring bucks but buy by can can't catalogue cheap choose could day
+decade did do does dollar dollars don't earlier else enjoy eur euro euros evening every everything expensive
+favorite favourite feel fewer film films find first five for four from fun get gift gifts give go good got great
+had has have haven't he hear hello help her here hers hey hi him his how i i'd i'm i've idea ideas if in instead
+interesting into is isn't it it's item items its just kind know last later latest less let lets like liked list
+listen little longer lot love loved made make many maximum may maybe me mean mind mood more morning most movie
+movies much must my need new newer next nice night no nor not now number of off old older on one ones only option
+options or other our out over own people perfect pick picture pictures play please possible pound pounds prefer
+present presents pretty product products quite rather read really recent recommend recommendation recommendations
+right same saw say second see seen she shorter should show similar since so some somebody someone something song
+songs sort still stories story stuff such suggest suggestion suggestions sure take tell than thank thanks that
+that's the their them then there these they thing things think third this those three title titles to today
+tomorrow tonight too top try two under until up us usd use very want wanted was wasn't watch watched we wear week
+weekend well were what what's when where which while who why will wish with without would year years yes yet you
 your
 """
 COMMON = frozenset(_COMMON.split())
 """Words that say nothing of what an item is about."""
+WEAK = frozenset({"time"})
+"""Words that say something beside others only: "time travel", but not "this time"."""
 
 
 def is_han(word: str) -> bool:

@@ -82,7 +82,8 @@ class Reader:
         wanted, refused, taken = self._categories(words, named)
         years = phrases.years_of(text, time.gmtime().tm_year)
         price = phrases.price_of(text)
-        said = " ".join(_telling(words, taken))
+        telling = list(_telling(words, taken))
+        said = " ".join(telling) if set(telling) - phrases.WEAK else ""
         return Wish(
             titles=tuple(dict.fromkeys(item_id for item_id, _ in named)) or wish.titles,
             wanted=wanted or tuple(category for category in wish.wanted if category not in refused),

@@ -42,7 +42,7 @@ async def test_entries_gather_while_calls_are_in_flight() -> None:
 async def test_a_further_call_leaves_for_enough_entries_only() -> None:
     echo = Echo()
     echo.gate.clear()
-    lane: Coalescer[int, int] = Coalescer(echo, max_batch=8, max_queue=100, in_flight=2, least=3)
+    lane: Coalescer[int, int] = Coalescer(echo, max_batch=8, max_queue=100, in_flight=2, least=lambda: 3)
     tasks = [asyncio.create_task(lane.submit(0, 5))]
     await asyncio.sleep(0.01)
     tasks += [asyncio.create_task(lane.submit(n, 5)) for n in (1, 2)]

@@ -72,16 +72,16 @@ async def test_events_that_wait_for_a_shard_leave_places_for_lists(
 
         lane.appends._send = held_up
         tasks = []
-        for n in range(12):  # two are on their way, ten wait
+        for n in range(14):  # four are on their way, ten wait
             tasks.append(asyncio.create_task(pool.append("default", [make_event(n)])))
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         await asyncio.sleep(0.15)
         with pytest.raises(OverloadError):
-            await pool.append("default", [make_event(12)])
+            await pool.append("default", [make_event(14)])
         gate.set()
-        assert await asyncio.gather(*tasks) == [[True]] * 12
-        assert await pool.append("default", [make_event(12)]) == [True]
+        assert await asyncio.gather(*tasks) == [[True]] * 14
+        assert await pool.append("default", [make_event(14)]) == [True]
 
 
 async def test_a_running_pool_is_resized_while_requests_go_on(settings: Settings) -> None:

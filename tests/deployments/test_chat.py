@@ -84,3 +84,34 @@ async def test_a_dialogue_that_no_model_takes_is_a_422_in_openais_form(app: App,
     assert (
         error["type"] == "invalid_request_error" and "too long" in error["message"] and "traceback" not in answer.text
     )
+
+
+class Meaning:
+    """A Finder that knows one thing."""
+
+    def __init__(self, *found: tuple[str, float]) -> None:
+        self.found, self.asked = list(found), list[str]()
+
+    async def search(self, tenant: str, text: str, n: int) -> list[tuple[str, float]]:
+        self.asked.append(text)
+        return self.found
+
+
+async def test_a_chat_finds_by_meaning_within_what_else_is_asked_for(
+    app: App, writer: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ids_for(text: str) -> list[str]:
+        ids: list[str] = (await ask(app, text)).json()["tailorbird"]["item_ids"]
+        return ids
+
+    meaning = Meaning(("静-7", 0.7), ("loud/5", 0.69), ("gone", 0.68))
+    monkeypatch.setattr(app[1], "finder", meaning)
+    usual = await ids_for("what should I hear next?")
+    assert not meaning.asked and not {"静-7", "loud/5"} & set(usual)
+    meant = await ids_for("something for gentle waterfalls")
+    assert meaning.asked == ["gentle waterfalls"]
+    assert set(meant[:2]) == {"静-7", "loud/5"} and meant[2] in usual
+    rock = await ids_for("rock for gentle waterfalls")
+    assert rock[0] == "loud/5" and "静-7" not in rock
+    meaning.found = []
+    assert await ids_for("something for gentle waterfalls") == usual

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cluster.background import end
 from cluster.catalogue import Catalogue
 from cluster.config import Settings
-from cluster.errors import UnavailableError
+from cluster.errors import TailorbirdError, UnavailableError
 from cluster.messages import Item
 from cluster.store import Store
 from cluster.text_vectors import VectorFiles, digest_of
@@ -177,6 +178,16 @@ async def test_many_wait_and_what_a_refresh_embedded_is_read(
     assert found["n3"].argmax() == 3
 
 
+async def test_what_is_stored_is_only_a_short_cut(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> list[str]:
+        raise OSError("the bucket is away")
+
+    monkeypatch.setattr(world.kept, "paths", away)
+    monkeypatch.setattr(meanings_module, "FEW", 0)
+    await world.look()
+    assert await world.first(SAILORS) == "sea"
+
+
 @pytest.mark.parametrize("few", [0, 32])
 async def test_a_text_that_changes_while_it_is_embedded(
     world: World, encoder: Counting, few: int, monkeypatch: pytest.MonkeyPatch
@@ -223,6 +234,10 @@ async def test_the_deployment_answers_at_once_and_finds_when_there_is_something(
                 return {item_id for item_id, _ in await finder.search("default", SAILORS, 2)} == {"sea", "new"}
 
             await until(both, 1.0)
+            await finder.check_health()
+            await end(finder._tasks[0])
+            with pytest.raises(TailorbirdError):
+                await finder.check_health()
     finally:
         await finder.stop()
 

@@ -148,6 +148,9 @@ def test_prices(retriever: ChatRetriever, text: str, price: float | None) -> Non
     ("text", "left"),
     [
         ("a film about sharks and submarines", "sharks submarines"),
+        ("time travel", "time travel"),
+        ("something else this time", ""),
+        ("a gift under 60 dollars", ""),
         ("Waterproof boots for wet trails?", "waterproof boots wet trails"),
         ("something like Alien but funny", ""),
         ("What should I watch next?", ""),

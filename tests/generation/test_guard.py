@@ -74,6 +74,15 @@ def test_a_genre_belongs_to_the_item_that_the_sentence_names() -> None:
     assert check("Babe and Alien are comedy gold.", "", both) == "genre"
 
 
+def test_a_category_belongs_to_the_item_that_the_sentence_names() -> None:
+    tea = ALIEN.__class__("8", title="Mr. Green: Tea", categories=("Grocery",))
+    both = ground(LAMP, tea, liked=())
+    begun = "You could try Lumen 300 Desk Lamp, a fine choice."
+    assert check(" Or try Mr. Green: Tea, a good pick from the Grocery section.", begun, both) is None
+    assert check(" Or try Mr. Green: Tea, a good pick from the Lighting section.", begun, both) == "name"
+    assert check(" a good pick from the Grocery section.", f"{begun} Or try Mr. Green: Tea,", both) is None
+
+
 def test_facts_of_any_catalogue_count() -> None:
     lamp = ground(LAMP, liked=())
     assert check("The Lumen 300 Desk Lamp is a dimmable lamp of brushed steel.", "", lamp) is None

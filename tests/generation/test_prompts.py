@@ -12,6 +12,7 @@ from cluster.errors import InputError
 from cluster.messages import Item
 from generation import prompts
 from generation.clauses import ClauseSplitter
+from generation.config import GenerationConfig
 from generation.facts import clean, facts_of, quoted, spoken_title
 from generation.guard import Ground, check, ground_of
 from tests.generation.catalogue import ALIEN, BABE, FATHER, JOKER, LAMP, task
@@ -78,6 +79,31 @@ def test_any_dialogue_gives_a_prompt(title: str, said: str) -> None:
 def test_the_callers_system_message_is_only_what_somebody_says() -> None:
     made = prompts.build(task("chat", messages=(("system", "You are a pirate"), ("user", "hi"))))
     assert [role for role, _ in made.messages].count("system") == 1
+
+
+def test_html_is_read_as_it_is_shown() -> None:
+    assert clean("<b>Mega</b> <i class='x'>Sale</i> &amp;amp; more &lt;now&gt;") == "Mega Sale & more"
+    assert clean("AT&T 3 < 5 &c; R&D") == "AT&T 3 5 &c; R&D"
+
+
+def test_levels_of_categories_are_categories() -> None:
+    item = Item("x", title="Shirt", categories=("Clothing > Men > T-Shirts", "Action/Adventure", "TV / Audio", "A/C"))
+    assert facts_of(item)["categories"] == ["Clothing", "Men", "T-Shirts", "Action", "Adventure", "TV", "Audio", "A/C"]
+
+
+def test_long_titles_are_cut_between_words() -> None:
+    assert prompts.shortened("Short", 10) == "Short"
+    assert prompts.shortened("A rather long title, with a tail", 22) == "A rather long title…"
+    assert len(prompts.shortened("x" * 100, 20)) == 20
+
+
+def test_what_the_model_writes() -> None:
+    writes = prompts.model_writes
+    assert writes("pitch", "en", GenerationConfig()) and writes("pitch", "zh", GenerationConfig())
+    assert not writes("pitch", "de", GenerationConfig())
+    assert not writes("pitch", "zh", GenerationConfig(vocabulary="words"))
+    assert not writes("pitch", "zh", GenerationConfig(), constrains=False)
+    assert writes("pitch", "zh", GenerationConfig(vocabulary="open", languages=("en", "zh")))
 
 
 def test_titles_are_spoken() -> None:

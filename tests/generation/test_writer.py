@@ -17,7 +17,7 @@ from generation.engines import Chunk, Engine, EngineCounts, EngineRequest
 from generation.guard import check, ground_of
 from generation.lexicon import Lexicon, Phrases
 from generation.prompts import KINDS
-from generation.writer import TextWriter, template_text
+from generation.writer import TextWriter, _ending, _whole, template_text
 from tests.generation.catalogue import ALIEN, BABE, EMPTY, FATHER, JOKER, LAMP, task
 from tests.generation.conftest import CONFIG
 
@@ -87,7 +87,7 @@ async def test_a_false_clause_is_written_again_from_the_last_good_one() -> None:
     def script(request: EngineRequest) -> list[str | Exception]:
         return (
             [" lovely comedy about a little pig, it won 7 prizes."]
-            if not request.begun.endswith(",")
+            if "little pig" not in request.begun
             else [" warm and kind."]
         )
 
@@ -222,3 +222,9 @@ async def test_the_setting_says_what_the_engine_may_choose_from() -> None:
         await write(engine, task(), GenerationConfig(vocabulary=vocabulary))
         asked[vocabulary] = engine.requests[0].lexicon
     assert isinstance(asked["phrases"], Phrases) and isinstance(asked["words"], Lexicon) and asked["open"] is None
+
+
+def test_a_chinese_text_that_is_cut_off_has_an_end() -> None:
+    assert _whole("还有《Alien》，一部惊") == "还有《Alien》，一部惊"
+    made = task("chat", language="zh")
+    assert _ending("还有《Alien》，", made) == "值得一试。" and _ending("还有《Alien》", made) == "。"

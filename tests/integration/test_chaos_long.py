@@ -23,6 +23,7 @@ def check(line: dict[str, Any]) -> None:
     print(json.dumps(line))
     assert line["missing"] == 0 and line["duplicates"] == 0, line
     assert line["acknowledged"] > 100, line
+    assert line["lists"]["doubled"] == 0, line
     assert not any("broken" in code for code in line["codes"]), line
 
 

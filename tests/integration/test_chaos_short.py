@@ -17,12 +17,15 @@ from benchmarks import chaos_blows as blows
 from benchmarks.chaos import under_load
 from benchmarks.chaos_copy import Copy, prepared_copy
 from cluster.store import Store
+from deployments.recommendation_log import FLUSH_S
 
 pytestmark = pytest.mark.integration
 
 RATE = 60.0
 SECONDS = 10.0
 MAX_FAILED_SHARE = 0.01
+MAX_UNLOGGED_S = FLUSH_S + 0.5
+"""Lists wait this long to be written, and as long as that takes."""
 MAX_STOP_S = 15.0
 """6 to 8 on an idle machine."""
 
@@ -39,6 +42,8 @@ def check(line: dict[str, Any]) -> None:
     assert line["missing"] == 0 and line["duplicates"] == 0, line
     assert line["window"]["failed_share"] <= MAX_FAILED_SHARE, line
     assert line["late"] == 0, line
+    lists = line["lists"]
+    assert lists["given"] > 200 and lists["doubled"] == 0 and lists["within_s"] <= MAX_UNLOGGED_S, line
     assert not any("broken" in code for code in line["codes"]), line
 
 
@@ -46,6 +51,7 @@ def test_a_killed_session_shard(copy: Copy) -> None:
     line = under_load(copy, lambda _: blows.kill_one(copy, "ray::SessionShard"), SECONDS, RATE)
     check(line)
     assert line["heal_s"] < 10, line
+    assert line["lists"]["not_logged"] == 0, "lists wait for a shard that is away"
 
 
 def test_a_killed_ingress_replica(copy: Copy) -> None:

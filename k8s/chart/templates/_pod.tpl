@@ -104,6 +104,8 @@ imagePullSecrets:
   value: deployments.edge:middlewares
 - name: RAY_SERVE_HAPROXY_TIMEOUT_CONNECT_S
   value: "1"
+- name: RAY_SERVE_HAPROXY_METRICS_ENABLED
+  value: "0"
 - name: RAY_SERVE_HAPROXY_BINARY_PATH
   value: /app/cluster/haproxy.sh
 - name: DGLBACKEND
