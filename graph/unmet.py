@@ -148,9 +148,7 @@ def _learn(cases: Sequence[Case], config: GraphConfig) -> np.ndarray:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    # The order of lists says nothing of how far new items stand out beside others: as far as with shares of 1.
-    spread = [
-        [float(np.einsum("s,sqc->qc", shares, values).std(axis=1).mean()) for values, _ in cases]
-        for shares in (np.ones(len(levels)), np.exp(levels.detach().numpy()))
-    ]
-    return np.asarray(levels.detach().numpy(), dtype=np.float64) + np.log(np.mean(spread[0]) / np.mean(spread[1]))
+    # Only the proportions order new items. None counts more than for the others: where most of a catalogue is unmet, as
+    # in small data, shares above 1 filled the lists with it.
+    found = np.asarray(levels.detach().numpy(), dtype=np.float64)
+    return found - found.max()
