@@ -36,6 +36,8 @@ RIDGE = 1.0
 STEPS = 100
 SESSIONS = 200
 """Sessions per step."""
+LEVELLED = 4.0
+"""Sources worth more than the greatest share over this count alike."""
 DENSE_ITEMS = 20_000
 """Up to this many items all are scored, which is faster."""
 
@@ -148,7 +150,7 @@ def _learn(cases: Sequence[Case], config: GraphConfig) -> np.ndarray:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    # Only the proportions order new items. None counts more than for the others: where most of a catalogue is unmet, as
-    # in small data, shares above 1 filled the lists with it.
+    # Only the proportions order new items. None counts more than for the others, or where most of a catalogue is unmet,
+    # as in small data, the lists fill with it; a few may count as much.
     found = np.asarray(levels.detach().numpy(), dtype=np.float64)
-    return found - found.max()
+    return np.minimum(found - found.max() + np.log(LEVELLED), 0.0)
