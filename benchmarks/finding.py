@@ -6,11 +6,11 @@
 
 Each size has a process of its own, in which the deployment `Finder` is made as Serve makes it: a store with made-up
 items, whose vectors (random, of 384 dimensions) lie where a refresh would have stored them. `ready_s` is from its
-constructor until every item can be found, `search_ms` from a text to fifty items (median, 99th percentile; `search_cpu_ms`:
-processor time in the mean, which another load does not change), of which `encode_ms` is the sentence encoder and
-`index_ms` the index (FAISS, exact). `rss_mib` is what the process holds then, `rss_before_mib` what it held with the
-store's and Ray's code only, `most_mib` the most it ever held. `new_item_ms` is from the commit of one new item until it
-is found; `embed_per_s` how many texts of thirty words are embedded.
+constructor until every item can be found. `search_ms` is from a text to fifty items (median, 99th percentile), of which
+`encode_ms` is the sentence encoder and `index_ms` the index (FAISS, exact); `search_cpu_ms` is processor time in the
+mean, which another load does not change. `rss_mib` is what the process holds then, `rss_before_mib` what it held with
+the store's and Ray's code only, `most_mib` the most it ever held. `new_item_ms` is from the commit of one new item
+until it is found; `embed_per_s` how many texts of thirty words are embedded.
 """
 
 from __future__ import annotations
