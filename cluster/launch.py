@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -174,10 +174,17 @@ def forget_old_sessions(temp_dir: Path) -> None:
 
 
 class RayHead:
-    """The Ray head process of one copy, from start to stop."""
+    """The Ray head process of one copy, from start to stop.
 
-    def __init__(self, settings: Settings, environment: Mapping[str, str] | None = None) -> None:
+    Args:
+        environment, options: what Ray's environment and the command `ray start` have beside the usual.
+    """
+
+    def __init__(
+        self, settings: Settings, environment: Mapping[str, str] | None = None, options: Sequence[str] = ()
+    ) -> None:
         self._settings = settings
+        self._options = options
         self._extra = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
         state = settings.state_dir.resolve()
@@ -214,6 +221,7 @@ class RayHead:
         command += [f"--runtime-env-agent-port={env_agent}", f"--object-store-memory={settings.ray.object_store_bytes}"]
         if settings.ray.num_cpus is not None:
             command.append(f"--num-cpus={settings.ray.num_cpus}")
+        command += self._options
         self.temp_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         forget_old_sessions(self.temp_dir)
         self.log_path.parent.mkdir(parents=True, exist_ok=True)

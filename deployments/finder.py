@@ -89,11 +89,8 @@ class Finder:
         while self._meanings is None:
             try:
                 self._meanings = await self._load()
-            except TailorbirdError as error:  # such as: there is no store yet
-                log.warning("nothing can be found by meaning yet: %s", error)
-                await asyncio.sleep(RETRY_S)
-            except Exception:
-                log.exception("nothing can be found by meaning yet")
+            except Exception as error:  # such as: there is no store yet, or it has no tables
+                log.warning("nothing can be found by meaning yet: %s", str(error).partition("\n")[0])
                 await asyncio.sleep(RETRY_S)
         meanings = self._meanings
         meanings.ask(self._settings.tenant)

@@ -8,6 +8,7 @@ is asked for.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ from graph.text import describe
 
 if TYPE_CHECKING:
     from graph.ranking import Ranker
+
+log = logging.getLogger("tailorbird.overlay")
 
 LOOK_S = 0.1
 FIRST_S = 0.2
@@ -82,6 +85,7 @@ class FreshTexts:
                 known = self._known | {item_id: (asked[item_id], vector) for item_id, vector in found.items()}
                 self._known = {item_id: entry for item_id, entry in known.items() if item_id in wanted}
                 self.arrivals += 1
+                log.info("%d items that the version does not know have their text vectors", len(self._known))
             wait_s = min(2 * wait_s, MAX_WAIT_S)
             next_s = loop.time() + (wait_s if asked else MAX_WAIT_S)
 

@@ -72,6 +72,7 @@ class Writer:
                     yield frame
         except BaseException as error:
             span.end(error)
+            self._meter.load(self._engine.counts())
             raise
         span.end()
 
@@ -108,5 +109,9 @@ class _Meter:
         for direction, tokens in (("prompt", frame.prompt_tokens), ("completion", frame.completion_tokens)):
             if tokens:
                 self._tokens.inc(tokens, {"direction": direction})
+        self.load(counts)
+
+    def load(self, counts: EngineCounts) -> None:
+        """Record how many texts are in work, and wait."""
         self._running.set(counts.running)
         self._waiting.set(counts.waiting)

@@ -56,10 +56,13 @@ class WriterClient:
             left_s = end - loop.time()
             margin_s = min(_MARGIN_S, left_s / 5)
             asked = replace(task, deadline_s=left_s - margin_s, traceparent=tracing.traceparent())
+            answer: Any = None
             try:
-                async for frame in _until(self._stream.write.remote(asked), end):
+                answer = self._stream.write.remote(asked)
+                async for frame in _until(answer, end):
                     given += frame.text if isinstance(frame, TextPiece) else ""
                     yield frame
+                answer = None
                 return
             except RayTaskError as error:  # first: Ray's is one of the cause's class too, with a traceback as its text
                 cause = error.cause
@@ -75,6 +78,9 @@ class WriterClient:
                 if task.ahead:
                     raise UnavailableError("no writer has time for a text ahead") from error
                 log.warning("the writer was lost or is late: %s", error)
+            finally:
+                if answer is not None:  # the reader has left, or the text is late: its place is for others
+                    answer.cancel()
             if given or loop.time() + _RETRY_PAUSE_S >= end:
                 break
             await asyncio.sleep(_RETRY_PAUSE_S)

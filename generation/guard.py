@@ -29,6 +29,8 @@ _TASTE = re.compile(
     r"\byou(?:'ve| have)?(?: also)? (?:really )?(?:liked|loved|enjoyed|watched|adored|bought|read)\b", re.I
 )
 _TOOK = r"\b(?:liked|loved|enjoyed|watched|adored|fans? of|like)(?: watching)? "
+_LETTER = r"[^\W\u3000-\u9fff]"
+"""What belongs to a word: in Chinese a name stands between other words without a space."""
 _COPY_WORDS = 7
 """So many words in a row from the instructions count as leaking them."""
 
@@ -133,7 +135,7 @@ def _subjects(text: str, ground: Ground) -> list[str]:
         return known
     for place, title in sorted(enumerate(known), key=lambda pair: -len(pair[1])):
         if title:  # a mark inside a title ends no sentence
-            text = re.sub(rf"(?<!\w){re.escape(title)}(?!\w)", f"\0{place}\0", text)
+            text = re.sub(rf"(?<!{_LETTER}){re.escape(title)}(?!{_LETTER})", f"\0{place}\0", text)
     for sentence in reversed(re.split(r"(?<=[.!?。！？])\s*", text.rstrip())):
         if named := re.findall(r"\0(\d+)\0", sentence):
             return [known[int(place)] for place in named]
@@ -181,7 +183,7 @@ def _without_names(clause: str, names: Iterable[str], stand_in: str = "it") -> s
     """The clause with each allowed name replaced by a stand-in of no meaning."""
     for name in names:
         if name in clause:
-            clause = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", stand_in, clause)
+            clause = re.sub(rf"(?<!{_LETTER}){re.escape(name)}(?!{_LETTER})", stand_in, clause)
     return clause
 
 

@@ -94,17 +94,14 @@ def _story(profile: Profile, shared: str, draw: Draw) -> list[Pattern]:
     own_gifts = [gift for theme in profile.themes for gift in theme.gifts]
     gifts = [*draw.some("own gifts", own_gifts, DRAWN), *draw.some("gifts", lists["gifts"], DRAWN // 2)]
     having = tuple(f"with {gift}" for gift in gifts)
+    both = tuple(f"{one} and {other}" for one, other in _pairs(gifts, "with ") if " and " not in one + other)
     own_that = [that for theme in profile.themes for that in theme.that]
     that = (*draw.some("own that", own_that, DRAWN), *draw.some("that", lists["that"], DRAWN))
     moments = tuple(draw.some("moments", lists["moments"], DRAWN // 2))
     ways: list[Pattern] = [
         (opened, nouns, having),
         (opened, nouns, that),
-        (
-            opened,
-            nouns,
-            tuple(f"{one} and {other}" for one, other in _pairs(gifts, "with ")),
-        ),
+        (opened, nouns, both or having),
         (
             opened,
             nouns,

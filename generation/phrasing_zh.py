@@ -82,9 +82,9 @@ def _thing(place: str, profile: Profile, draw: Draw) -> list[Pattern]:
         return [((one,), opened, nouns)]
     ways: list[Pattern] = [((one,), opened, nouns, ended)]
     if profile.labels:
-        ways.append(((f"{label(draw.one('label', profile.labels))}分类里{one}",), opened, nouns, ended))
+        ways.append(((f"来自{label(draw.one('label', profile.labels))}分类的{one}",), opened, nouns, ended))
     if profile.brand:
         ways.append(((f"来自{profile.brand}的{one}",), opened, nouns, ended))
     if profile.made_by:
-        ways.append(((f"{profile.made_by[0]}的{lists['work']}",), ended))
+        ways.append(((f"出自{profile.made_by[0]}的{lists['work']}",), ended))
     return draw.some("ways", ways, WAYS)

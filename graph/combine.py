@@ -59,6 +59,13 @@ def features(
     return np.stack(parts)
 
 
+DEAD = 1e-8
+"""A source whose scores differ by less than this, such as an encoder that has learnt nothing, is given no weight: the
+weight that would make it heard is so great that nothing else would be, should it ever learn."""
+NEVER = -1000.0
+"""A level whose exponential is nothing."""
+
+
 def learn_gates(
     names: Sequence[str],
     values: np.ndarray,
@@ -102,6 +109,8 @@ def learn_gates(
     still_more = (learnt.get(True, timed) - timed)[leader]
     timed[:, 0] -= np.log(spread)
     rows_of = np.concatenate([timed, still_more], axis=1)
+    alone = np.bincount(leader, minlength=len(leader))[leader] == 1
+    rows_of[alone & (spread <= DEAD)] = np.array([NEVER, 0.0, 0.0, 0.0, 0.0, 0.0])
     return {name: Gate(*(float(v) for v in row)) for name, row in zip(names, rows_of, strict=True)}
 
 

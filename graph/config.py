@@ -55,7 +55,8 @@ class EncoderConfig(Group):
     learning_rate: float = Field(default=0.02, gt=0.0)
     """Adam's step size."""
     weight_decay: float = Field(default=2e-4, ge=0.0)
-    """Penalty on the squared length of the propagated item vectors, per item."""
+    """Penalty on the squared length of the propagated item vectors: of each item in a pass over all people, or of each
+    event where neighbours are sampled."""
     dropout: float = Field(default=0.5, ge=0.0, lt=1.0)
     """Share of a user vector's dimensions that are zeroed in training."""
     averaging: float = Field(default=0.95, ge=0.0, lt=1.0)

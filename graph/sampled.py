@@ -124,7 +124,7 @@ def train_sampled(
         if len(order) < config.batch_users:
             order = np.concatenate([order, active[torch.randperm(len(active), generator=generator).numpy()]])
         users, order = np.sort(order[: config.batch_users]), order[config.batch_users :]
-        loss = _step(model, neighbours, pairs, crew.share(users), config, own, len(users))
+        loss = _step(model, neighbours, pairs, crew.share(users), config, own)
         optimiser.zero_grad()
         loss.backward()
         for gradient in dense:
@@ -169,9 +169,13 @@ def _step(
     users: np.ndarray,
     config: EncoderConfig,
     generator: torch.Generator,
-    batch: int,
 ) -> Tensor:
-    """The loss of a share of a batch of `batch` users, as in `graph.train`, without what grows with the graph."""
+    """The loss of a share of a batch of users, as in `graph.train`, without what grows with the graph.
+
+    `weight_decay` holds an item back once for each time that it is met, not once in each pass. Rows that are hardly
+    ever more than one of the others that compete have little else that pulls them, and Adam makes full steps of it: of
+    a million people all vectors shrank to nothing.
+    """
     rows = rows_of(pairs, users)
     user = torch.from_numpy(np.repeat(np.arange(len(users)), np.diff(pairs.offsets)[users]))
     item = torch.from_numpy(pairs.item[rows].astype(np.int64))
@@ -199,6 +203,6 @@ def _step(
     picked = torch.log_softmax(logits, dim=1)[user[wanted], column[wanted]]
     count = torch.bincount(user[wanted], minlength=len(users)).clamp(min=1).float()
     loss = -(picked / count[user[wanted]].sqrt()).sum() / len(users)
-    share_of_items = pairs.shape[1] / len(needed)
-    penalty = config.weight_decay * (source.square().sum() + target.square().sum()) * share_of_items
-    return loss + penalty * (batch / pairs.shape[0])
+    shown_at, wanted_at = place[: len(weight)], place[len(weight) + column[wanted]]
+    penalty = config.weight_decay * (source[shown_at].square().sum() + target[wanted_at].square().sum())
+    return loss + penalty / len(users)

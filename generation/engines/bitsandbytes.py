@@ -42,6 +42,10 @@ class BitsAndBytesEngine(LoopEngine):
         config = self._config
         source = prepare_model(self._name, self._models_dir, log.info)
         model, tokenizer = load(str(source), config)
+        if model.device.type == "cpu" and config.quantization != "none":
+            from generation.engines.fused import fuse
+
+            fuse(model)
         cache = SlotCache(model.config, config.max_batch, config.kv_bytes, model.dtype, model.device)
         most = config.threads or len(os.sched_getaffinity(0)) if model.device.type == "cpu" else 1
         info = EngineInfo(

@@ -7,6 +7,7 @@ is taken without asking the model; its keys are computed along with those of the
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from generation.engines.base import Chunk, EngineCounts
 from generation.engines.prefixes import Prefixes
 from generation.engines.sampling import Sampler
 from generation.engines.text import Detokenizer
+
+log = logging.getLogger("tailorbird.generation")
 
 STEP_S = 0.08
 """No more of the prompts is read in a step than takes about so long: who leaves, and who writes, waits for its end. It
@@ -63,7 +66,8 @@ class Backend(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Sequence:
-    """One text in work. `length` counts the tokens whose keys are in the cache, of `prompt` and `written` together."""
+    """One text in work. `length` counts the tokens whose keys are in the cache, of `prompt` and `written` together;
+    `name` is for the log."""
 
     prompt: list[int]
     shared: int
@@ -72,6 +76,7 @@ class Sequence:
     detokenizer: Detokenizer
     emit: Emit
     deadline: float
+    name: str = ""
     cancelled: bool = False
     length: int = 0
     written: list[int] = field(default_factory=list)
@@ -173,6 +178,7 @@ class Batch:
             if sequence.cancelled:
                 self._counts.cancelled += 1
                 self._end(sequence, EngineError("the text was cancelled"))
+                log.info("a text was left by its reader: its place is free", extra={"text": sequence.name})
             elif now >= sequence.deadline:
                 self._counts.failed += 1
                 self._end(sequence, DeadlineError("the time for this text is over"))

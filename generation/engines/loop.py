@@ -150,6 +150,7 @@ class LoopEngine(EngineBase):
             detokenizer=Detokenizer(self._tokenizer, prompt, request.stop),
             emit=emit,
             deadline=time.monotonic() + request.deadline_s,
+            name=request.request_id,
         )
         return sequence, pieces
 

@@ -112,5 +112,6 @@ class PhraseWalk:
 
 
 def _content(text: str) -> frozenset[str]:
-    """The words of a text that are not to be repeated."""
-    return frozenset(word for word in words_of(text.lower()) if len(word) >= CONTENT_CHARS and word not in OFTEN)
+    """The words of a text that are not to be repeated; of a compound its parts."""
+    words = (word for compound in words_of(text.lower()) for word in compound.split("-"))
+    return frozenset(word for word in words if len(word) >= CONTENT_CHARS and word not in OFTEN)

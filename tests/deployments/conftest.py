@@ -19,6 +19,7 @@ from cluster.store import Store
 from deployments.content_cache import CacheShard
 from deployments.http_app import create_app
 from deployments.services import Services
+from graph.text import TextEncoder, find_encoder
 from tests.deployments.small_world import ITEMS, publish
 
 KEY = "test-key-0123456789"
@@ -75,6 +76,14 @@ async def shard(settings: Settings) -> AsyncIterator[Shard]:
 async def app(settings: Settings, shard: Shard) -> AsyncIterator[tuple[httpx.AsyncClient, Services]]:
     async with running_app(settings, shard) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def sentence_encoder() -> TextEncoder:
+    """The real one, loaded once."""
+    folder = find_encoder("auto")
+    assert folder is not None
+    return TextEncoder(folder, threads=1)
 
 
 @pytest.fixture

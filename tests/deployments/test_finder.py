@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from deployments.app import build
 from deployments.finder import Finder
 from deployments.finding import FinderClient
 from deployments.meanings import Meanings, patient_thread
-from graph.text import TextEncoder, describe, find_encoder
+from graph.text import TextEncoder, describe
 from tests.deployments.conftest import until
 from tests.deployments.finding import LocalHandle
 
@@ -37,38 +38,34 @@ FILMS = [
 SAILORS = "lost on the ocean after the boat went down"
 
 
-class Counting(TextEncoder):
-    """The encoder, which notes what it embeds; `during` is called before each time."""
+class Counting:
+    """The encoder, with a note of what it embeds; `during` is called after each time."""
 
-    def __init__(self) -> None:
-        folder = find_encoder("auto")
-        assert folder is not None
-        super().__init__(folder, threads=1)
+    def __init__(self, encoder: TextEncoder) -> None:
+        self._encoder = encoder
         self.texts: list[str] = []
         self.during: Callable[[], object] = lambda: None
 
-    def encode(self, texts: Sequence[str], *args: object, **more: object) -> np.ndarray:  # type: ignore[override]
+    @property
+    def dim(self) -> int:
+        return self._encoder.dim
+
+    def encode(self, texts: Sequence[str], batch: int = 64) -> np.ndarray:
         self.texts += texts
-        found = super().encode(texts)
+        found = self._encoder.encode(texts, batch)
         self.during()
         return found
 
 
-@pytest.fixture(scope="module")
-def real() -> Counting:
-    return Counting()
-
-
 @pytest.fixture
-def encoder(real: Counting) -> Counting:
-    real.texts, real.during = [], lambda: None
-    return real
+def encoder(sentence_encoder: TextEncoder) -> Counting:
+    return Counting(sentence_encoder)
 
 
 class World:
     """A store, its mirror, and what is made of it."""
 
-    def __init__(self, settings: Settings, encoder: TextEncoder) -> None:
+    def __init__(self, settings: Settings, encoder: Any) -> None:
         self.store = Store.open(settings)
         self.store.migrate()
         self.store.items.put(FILMS)

@@ -25,7 +25,7 @@ from graph.content import fit_content_map, hashed_features
 from graph.kernels import Kernel
 from graph.model import Model
 from graph.ranking import Ranker
-from graph.text import TextEncoder, describe, find_encoder
+from graph.text import TextEncoder, describe
 from tests.deployments.conftest import until
 from tests.deployments.finding import LocalHandle
 from tests.deployments.small_world import make_model
@@ -42,13 +42,6 @@ FANS = {
 }
 NEW = Item("new", "Untitled", description="Divers swim with dolphins.")
 """No word of it is in another item."""
-
-
-@pytest.fixture(scope="module")
-def encoder() -> TextEncoder:
-    folder = find_encoder("auto")
-    assert folder is not None
-    return TextEncoder(folder, threads=1)
 
 
 def model_with_texts(encoder: TextEncoder) -> Model:
@@ -91,8 +84,8 @@ class World:
 
 
 @pytest.fixture
-async def world(tmp_path: Path, encoder: TextEncoder) -> AsyncIterator[World]:
-    world = World(Settings(state_dir=tmp_path), encoder)
+async def world(tmp_path: Path, sentence_encoder: TextEncoder) -> AsyncIterator[World]:
+    world = World(Settings(state_dir=tmp_path), sentence_encoder)
     await world.catalogue.refresh()
     await world.meanings.look()
     await world.overlay.start()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -18,6 +18,32 @@ from deployments.writing import WriterClient
 TASK = WriteTask("pitch", (Item("1", title="Babe"),), deadline_s=0.2)
 
 
+class Answer:
+    """What a call of the handle gives: frames, and a way to have no more of them."""
+
+    def __init__(self, frames: AsyncIterator[TextPiece]) -> None:
+        self.frames, self.cancelled = frames, False
+
+    def __aiter__(self) -> AsyncIterator[TextPiece]:
+        return self.frames
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+def client_of(
+    write: Callable[[WriteTask], AsyncIterator[TextPiece]], answers: list[Answer] | None = None
+) -> WriterClient:
+    """The client of a writer that writes so; `answers` gets what each call gave."""
+    kept = [] if answers is None else answers
+
+    def remote(task: WriteTask) -> Answer:
+        kept.append(Answer(write(task)))
+        return kept[-1]
+
+    return WriterClient(SimpleNamespace(options=lambda **_: SimpleNamespace(write=SimpleNamespace(remote=remote))))
+
+
 def client(error: Exception, pieces: int = 0) -> WriterClient:
     """The client of a writer that fails after so many pieces."""
 
@@ -26,8 +52,7 @@ def client(error: Exception, pieces: int = 0) -> WriterClient:
             yield TextPiece("Babe")
         raise error
 
-    method = SimpleNamespace(remote=write)
-    return WriterClient(SimpleNamespace(options=lambda **_: SimpleNamespace(write=method)))
+    return client_of(write)
 
 
 def wrapped(cause: Exception) -> RayTaskError:
@@ -50,8 +75,9 @@ async def test_what_it_has_not_ends_in_the_template() -> None:
 async def test_in_the_middle_of_a_text_the_template_writes_the_end() -> None:
     frames = [frame async for frame in client(wrapped(InputError("late")), pieces=1).write(TASK)]
     assert [type(frame) for frame in frames] == [TextPiece, TextPiece, TextDone]
-    assert frames[-1].source == "template" and frames[-1].text == "Babe."
-    assert frames[-1].text == "".join(frame.text for frame in frames[:-1])
+    last = frames[-1]
+    assert isinstance(last, TextDone) and last.source == "template" and last.text == "Babe."
+    assert last.text == "".join(frame.text for frame in frames[:-1])
 
 
 async def test_the_template_is_there_before_the_deadline() -> None:
@@ -61,8 +87,7 @@ async def test_the_template_is_there_before_the_deadline() -> None:
         await asyncio.sleep(30)
         yield TextPiece("Babe")
 
-    method = SimpleNamespace(remote=write)
-    hung = WriterClient(SimpleNamespace(options=lambda **_: SimpleNamespace(write=method)))
+    hung = client_of(write)
     async with asyncio.timeout(TASK.deadline_s):
         frames = [frame async for frame in hung.write(TASK)]
     assert isinstance(frames[-1], TextDone) and frames[-1].source == "template"
@@ -78,8 +103,7 @@ async def test_a_text_that_is_late_in_another_task_than_it_began_in_is_ended_by_
         yield TextPiece("Babe,")
         await asyncio.sleep(30)
 
-    method = SimpleNamespace(remote=write)
-    late = WriterClient(SimpleNamespace(options=lambda **_: SimpleNamespace(write=method)))
+    late = client_of(write)
     frames = await peeked(late.write(TASK))  # in this task, as a route does; the stream is read in one of its own
 
     async def rest() -> list[object]:
@@ -87,3 +111,17 @@ async def test_a_text_that_is_late_in_another_task_than_it_began_in_is_ended_by_
 
     read = await asyncio.wait_for(asyncio.create_task(rest()), timeout=5)
     assert isinstance(read[-1], TextDone) and read[-1].text == "Babe, well worth your time."
+
+
+async def test_a_writer_is_told_when_its_reader_has_left_and_only_then() -> None:
+    async def write(task: WriteTask) -> AsyncIterator[TextPiece]:
+        for _ in range(3):
+            yield TextPiece("Babe")
+
+    answers: list[Answer] = []
+    frames = client_of(write, answers).write(TASK)
+    await anext(frames)
+    await frames.aclose()  # type: ignore[attr-defined]
+    assert [answer.cancelled for answer in answers] == [True]
+    _ = [frame async for frame in client_of(write, answers).write(TASK)]
+    assert [answer.cancelled for answer in answers] == [True, False]

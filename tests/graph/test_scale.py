@@ -13,8 +13,8 @@ import torch
 
 import graph.itemitem
 from graph.build import build_graph
-from graph.config import FactorsConfig, GraphConfig
-from graph.dataset import Interactions, Pairs
+from graph.config import EncoderConfig, FactorsConfig, GraphConfig
+from graph.dataset import Interactions, Pairs, condense
 from graph.encoder import GraphEncoder
 from graph.factors import is_exact, item_factors
 from graph.fit import Content, fit
@@ -161,3 +161,17 @@ def test_new_items_begin_where_their_audience_is(data: Interactions, config: Gra
     towards = trained.state.source[-3:]
     alike = (grown.source[:3] * towards).sum(axis=1)
     assert alike.mean() > 0  # they point where training would have put them
+
+
+def test_vectors_of_many_people_do_not_shrink() -> None:
+    """Most items are hardly met in a step; the penalty on their vectors is not to be all that moves them."""
+    rng = np.random.default_rng(0)
+    users, items, topics, events = 30_000, 20_000, 50, 200_000
+    tastes = rng.integers(topics, size=(users, 3))
+    user = np.sort(rng.integers(users, size=events))
+    item = np.floor(items // topics * rng.random(events) ** 3).astype(np.int64) * topics
+    item += tastes[user, rng.integers(3, size=events)]
+    pairs = condense(user, item, np.ones(events, dtype=np.float32), (users, items), 1.5)
+    encoder = EncoderConfig(dim=16, sampled_steps=40)
+    source = train_encoder(pairs, encoder, 0, sampled=True).kernel.source
+    assert source is not None and np.abs(source).mean() > 0.08

@@ -60,6 +60,16 @@ def test_sources_that_are_fused_differ_by_a_constant() -> None:
     assert np.exp(second.level - first.level) * spread[1] / spread[0] == pytest.approx(FUSED["near"], rel=1e-4)
 
 
+def test_a_source_that_has_learnt_nothing_is_not_heard() -> None:
+    """Not even when it learns something later, with the same gates: an incremental version keeps them."""
+    values, seen, truth = sessions(3)
+    values[2] *= 1e-12
+    gates = learn_gates(("next_1", "factors", "graph"), values, seen, truth, np.zeros_like(truth), 40, 0)
+    for timeless in (0.0, 1.0):
+        assert float(gates["graph"](np.array([[0.0, timeless]]))[0]) < 1e-9
+        assert share(gates, "factors", timeless) > 0.0
+
+
 def test_small_data_are_divided_once_for_each_kind_of_session(data: Interactions) -> None:
     config = GraphConfig()
     timed, still = divisions(data, config, False, None)

@@ -59,10 +59,20 @@ class RayNode:
     Args:
         ray_pid: the head's process, whose environment the node gets.
         number: 1, 2, ...: which address it has.
+        own: what its environment has beside that.
     """
 
-    def __init__(self, ray_pid: int, address: str, number: int, num_cpus: float, temp_dir: Path, folder: Path) -> None:
-        environment = psutil.Process(ray_pid).environ()
+    def __init__(
+        self,
+        ray_pid: int,
+        address: str,
+        number: int,
+        num_cpus: float,
+        temp_dir: Path,
+        folder: Path,
+        own: Mapping[str, str] | None = None,
+    ) -> None:
+        environment = psutil.Process(ray_pid).environ() | dict(own or {})
         (http,) = free_ports(1)
         self.url = f"http://127.0.0.1:{http}"
         """Of the node's own proxy."""
