@@ -189,7 +189,7 @@ async def test_long_prompts_are_read_in_chunks(engine: Engine) -> None:
 async def test_weights_are_four_bit(engine: Engine) -> None:
     info = engine.info()
     assert info.model == "SmolLM2-135M-Instruct" and info.quantization in ("nf4", "q4_1")
-    assert info.weight_bytes < 135e6  # bfloat16 would take 269 MB; embeddings and norms are not quantised
+    assert info.weight_bytes < 140e6  # bfloat16 would take 269 MB; embeddings have 16 bits, the output layer 8
 
 
 async def test_a_lexicon_is_kept(engine: Engine) -> None:
