@@ -109,6 +109,17 @@ def progress(description: str, total: float | None = None, unit: str = "rows") -
         yield _LogLines(description, total, unit)
 
 
+def quieten_ray_data() -> None:
+    """Ray Data shows no progress beside ours; what it logs goes to its files, errors to standard error as well."""
+    import ray
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    for handler in logging.getLogger("ray.data").handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setLevel(logging.ERROR)
+
+
 @contextmanager
 def _bar(description: str, total: float | None, unit: str) -> Iterator[Progress]:
     from rich.console import Console

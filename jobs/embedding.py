@@ -7,6 +7,7 @@ of its own.
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ from cluster.text_vectors import VectorFiles, digest_of
 from graph.config import GraphConfig
 from graph.text import TextEncoder, find_encoder
 from graph.text import describe as text_of
-from jobs.common import progress, say
+from jobs.common import progress, quieten_ray_data, say
 
 BATCH_TEXTS = 256
 ACTOR_CPUS = 0.5
+TRIES = 3
+"""How often the pool is made anew after an actor was lost with its node, say: what it had embedded is kept."""
 MANY_FILES = 16
 """With more files than this they are made one, without the vectors of texts that nothing has any more."""
 
@@ -103,19 +106,42 @@ def _here(texts: Sequence[str], folder: Path, threads: int) -> Any:
 
 
 def _by_pool(texts: Sequence[str], folder: Path, threads: int) -> Any:
-    import ray
+    from ray.exceptions import RayActorError
 
+    for tries_left in reversed(range(TRIES)):
+        done: set[str] = set()
+        try:
+            for digests, vectors in _pool(texts, folder, threads):
+                yield digests, vectors
+                done |= set(digests)
+            return
+        except RayActorError as error:
+            if not tries_left:
+                raise
+            say(f"an actor that embeds texts was lost; another goes on: {error}")
+        texts = [text for text in texts if digest_of(text) not in done]
+
+
+def _pool(texts: Sequence[str], folder: Path, threads: int) -> Any:
+    import ray
+    from ray.util.annotations import RayDeprecationWarning
+
+    quieten_ray_data()
     step = BATCH_TEXTS * 4
     tables = [pa.table({"text": list(texts[start : start + step])}) for start in range(0, len(texts), step)]
     most = max(1, min(len(tables), int(ray.cluster_resources().get("CPU", 1.0))))
     embedder: Any = Embedder
-    dataset = ray.data.from_arrow(tables).map_batches(
-        embedder,
-        fn_constructor_kwargs={"folder": str(folder), "threads": threads},
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most),
-        num_cpus=ACTOR_CPUS,
-        batch_size=BATCH_TEXTS,
-    )
+    with warnings.catch_warnings():
+        # Ray Data has no other way to say so as yet.
+        warnings.simplefilter("ignore", RayDeprecationWarning)
+        dataset = ray.data.from_arrow(tables).map_batches(
+            embedder,
+            fn_constructor_kwargs={"folder": str(folder), "threads": threads},
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most),
+            num_cpus=ACTOR_CPUS,
+            batch_size=BATCH_TEXTS,
+            ray_remote_args_fn=_once,
+        )
     digests: list[str] = []
     vectors: list[np.ndarray] = []
     batches: Any = dataset.iter_batches(batch_size=None, batch_format="numpy")
@@ -127,6 +153,11 @@ def _by_pool(texts: Sequence[str], folder: Path, threads: int) -> Any:
             digests, vectors = [], []
     if digests:
         yield digests, np.concatenate(vectors)
+
+
+def _once() -> dict[str, int]:
+    """Actors are not restarted: of those whose arguments are in the object store, as Ray Data's are, Ray complains."""
+    return {"max_restarts": 0, "max_task_retries": 0}
 
 
 def _in_ray() -> bool:

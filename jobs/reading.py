@@ -13,7 +13,7 @@ from cluster.messages import Item
 from cluster.store import Store
 from graph.config import GraphConfig
 from graph.dataset import Interactions
-from jobs.common import progress
+from jobs.common import progress, quieten_ray_data
 from jobs.model import weights_of
 
 BLOCK_ROWS = 50_000
@@ -32,7 +32,7 @@ def read_events(store: Store, settings: Settings, config: GraphConfig, catalogue
     ranges = [{"after": start, "until": min(start + BLOCK_ROWS, last)} for start in range(0, last, BLOCK_ROWS)]
     if not ranges:
         return Interactions.from_batches([], weights, catalogue)
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    quieten_ray_data()
     read: Any = read_range
     dataset = ray.data.from_items(ranges, override_num_blocks=len(ranges)).map_batches(
         read,

@@ -203,7 +203,7 @@ def _live_model(plan: Plan, config: GraphConfig, folder: Path) -> tuple[Model | 
     try:
         opened = open_bundle(plan.live.url, folder, kind=NAME)
         model = load_model(opened)
-    except BundleError as error:
+    except (BundleError, OSError) as error:
         return None, None, f"the live version cannot be read: {error}"
     warm = Warm.load(opened, model.item_ids)
     if model.config.config_hash != config.config_hash:

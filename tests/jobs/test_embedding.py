@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -13,7 +15,8 @@ from cluster.messages import Item
 from cluster.text_vectors import digest_of
 from graph.config import GraphConfig
 from jobs import embedding
-from jobs.embedding import TextVectors, text_vectors
+from jobs.embedding import BATCH_TEXTS, TextVectors, text_vectors
+from jobs.refresh import ray_for
 
 
 def vectors_of(texts: list[str]) -> np.ndarray:
@@ -73,3 +76,35 @@ def test_only_what_is_new_or_changed_is_embedded(settings: Settings, monkeypatch
     text_vectors(items, GraphConfig(), settings)
     assert asked == []
     assert text_vectors(items, GraphConfig.model_validate({"content": {"encoder": "none"}}), settings) == {}
+
+
+class Mortal:
+    """Stands for the encoder in an actor. The first that there is dies at its first batch."""
+
+    def __init__(self, folder: str, threads: int) -> None:
+        self._grave = Path(folder) / "grave"
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        if not self._grave.exists():
+            self._grave.touch()
+            os._exit(1)
+        texts = [str(text) for text in batch["text"]]
+        return {"digest": np.array([digest_of(text) for text in texts]), "vector": vectors_of(texts)}
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of Ray Data about itself
+def test_a_lost_actor_is_replaced_and_nothing_else_is_said(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(embedding, "Embedder", Mortal)
+    monkeypatch.setattr(embedding, "find_encoder", lambda name: tmp_path)
+    items = {f"i{n}": Item(f"i{n}", title=f"Title {n}") for n in range(6 * BATCH_TEXTS)}
+    with ray_for(settings):
+        found = text_vectors(items, GraphConfig(), settings)
+    assert len(found) == len(items) and (tmp_path / "grave").exists()
+    said = capfd.readouterr().err
+    assert "an actor that embeds texts was lost" in said
+    for noise in ("constructor arguments", "Starting execution", "Progress bars", "Running Dataset"):
+        assert noise not in said, said
