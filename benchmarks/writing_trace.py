@@ -11,10 +11,10 @@ The cache is the one of the server (`deployments.content_cache`), from cold, wit
 those of MovieLens with what they rated 4 or 5 last. Half-way twenty of the most asked-for items change their year.
 
 `against_aim`: requests/s to 0.9 / (1 - hit rate) x the same without a cache; from 1.0 the aim is met. On a machine that
-does other things too, believe `against_aim_by_processor`, the same by processor time, the less of the two plain runs. `stale`: texts
-with the old year after that change. `personal`: of the texts for people with known likes, the share that names a title
-which its reader likes, and the number that name one which the reader does not; how often an encoder (all-MiniLM-L6-v2)
-finds the reader among 20 who asked for the same item; different texts per item among those.
+does other things too, believe `against_aim_by_processor`: the same by processor time, to the lesser of the plain runs.
+`stale`: texts with the old year after that change. `personal`: of the texts for people with known likes, the share that
+names a title which its reader likes, and the number that name one which the reader does not; how often an encoder
+(all-MiniLM-L6-v2) finds the reader among 20 who asked for the same item; different texts per item among those.
 """
 
 from __future__ import annotations
