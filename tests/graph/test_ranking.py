@@ -201,11 +201,15 @@ def test_a_few_likes_among_ratings_move_the_list(config: GraphConfig, weights: E
     def part(genre: str, session: SessionView) -> int:
         return sum(item_id.startswith(genre) for item_id in ids(ranker, RankQuery(session, n=20)))
 
+    parts = []
     for genre in ("Horror", "Western"):
         liked = view(*((f"{genre} {n}", "like") for n in (1, 4, 6)))
         viewed = view(*((f"{genre} {n}", "view") for n in (1, 4, 6)))
         neutral = SessionView(None, liked.items, ("rating",) * 3, (3.0,) * 3, liked.timestamps_ms, liked.seen)
         before = part(genre, SessionView(None))
         assert part(genre, liked) >= 2 * max(before, 1)
-        # Taste shows in any event; a like says clearly more than a view or a middling rating: half as much again.
-        assert part(genre, liked) >= 1.5 * max(part(genre, viewed), part(genre, neutral))
+        # Taste shows in any event; a like says clearly more than a view or a middling rating.
+        parts.append((part(genre, liked), max(part(genre, viewed), part(genre, neutral))))
+        assert parts[-1][0] >= 1.5 * parts[-1][1]
+    loud, faint = np.sum(parts, axis=0)
+    assert loud >= 2 * faint
