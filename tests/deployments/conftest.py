@@ -36,6 +36,19 @@ class LocalShard(Shard):
             await self.start()
 
 
+class Answer:
+    """What a call of the handle gives: frames, and a way to have no more of them."""
+
+    def __init__(self, frames: AsyncIterator[Any]) -> None:
+        self.frames, self.cancelled = frames, False
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self.frames
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
 NO_WRITER = SimpleNamespace(options=lambda **_: None)
 
 

@@ -21,7 +21,7 @@ from cluster.messages import Item
 from cluster.sessions.shard import Shard
 from cluster.store.tables import metadata
 from deployments.services import Services
-from tests.deployments.conftest import running_app, until
+from tests.deployments.conftest import Answer, running_app, until
 from tests.deployments.small_world import publish
 
 App = tuple[httpx.AsyncClient, Services]
@@ -36,7 +36,8 @@ async def _away(task: object) -> AsyncIterator[object]:
     yield
 
 
-AWAY = SimpleNamespace(options=lambda **_: SimpleNamespace(write=SimpleNamespace(remote=_away)))
+_FAILING = SimpleNamespace(write=SimpleNamespace(remote=lambda task: Answer(_away(task))))
+AWAY = SimpleNamespace(options=lambda **_: _FAILING)
 """The handle of writers that all fail: texts are templates."""
 
 

@@ -14,21 +14,9 @@ from cluster.errors import InputError, OverloadError, TailorbirdError
 from cluster.messages import Item, TextDone, TextPiece, WriteTask
 from deployments.streaming import peeked
 from deployments.writing import WriterClient
+from tests.deployments.conftest import Answer
 
 TASK = WriteTask("pitch", (Item("1", title="Babe"),), deadline_s=0.2)
-
-
-class Answer:
-    """What a call of the handle gives: frames, and a way to have no more of them."""
-
-    def __init__(self, frames: AsyncIterator[TextPiece]) -> None:
-        self.frames, self.cancelled = frames, False
-
-    def __aiter__(self) -> AsyncIterator[TextPiece]:
-        return self.frames
-
-    def cancel(self) -> None:
-        self.cancelled = True
 
 
 def client_of(
