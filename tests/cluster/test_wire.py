@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -24,7 +25,8 @@ from tests.cluster.made import make_event
 def folder(monkeypatch: pytest.MonkeyPatch) -> object:
     """A folder for sockets whose path is short enough."""
     with tempfile.TemporaryDirectory(prefix="tbw", dir="/tmp") as path:
-        monkeypatch.setattr("tempfile.tempdir", path)
+        # Not in `tempfile` itself, where pytest would find it too.
+        monkeypatch.setattr(wire, "tempfile", SimpleNamespace(gettempdir=lambda: path))
         yield Path(path)
 
 
