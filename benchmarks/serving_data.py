@@ -37,7 +37,9 @@ def clone(source: Path, target: Path) -> None:
     target.mkdir(parents=True)
     with sqlite3.connect(source / "tailorbird.db") as live, sqlite3.connect(target / "tailorbird.db") as copy:
         live.backup(copy)
-    (target / "models").symlink_to((source / "models").resolve())
+    models = (source / "models").resolve()
+    models.mkdir(exist_ok=True)  # the first copy unpacks the model there, for all
+    (target / "models").symlink_to(models)
 
 
 def prepare(state: Path) -> None:
