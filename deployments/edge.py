@@ -6,6 +6,7 @@ Serve puts `middlewares` around both because `RAY_SERVE_HTTP_PROXY_CALLBACK_IMPO
 - Serve's wrapper lets a client set a request's time limit (`x-request-timeout-seconds`, answered by a bare 408) and
   have it go on when the client leaves (`x-request-disconnect-disabled`). Deadlines are the application's (`timeout_ms`,
   `ingress.timeout_s`), so these headers are taken off.
+- Serve adds `x-request-id` to answers that have the application's own: one stays, which is the one in the logs.
 - To notice that a client leaves, Serve runs two more tasks for each request. A list is made in milliseconds, an event
   is to be stored whoever has left: for `UNWATCHED` the ingress tells Serve not to look.
 - While no ingress replica is up HAProxy sends requests to Serve's proxy, which holds them until one is, however long
@@ -35,7 +36,8 @@ DETAIL = "no replica of the application was there in time"
 
 
 class WithoutServeHeaders:
-    """Takes off the headers by which a client could tell Serve's wrapper how long to wait, and when to stop.
+    """Takes off the headers by which a client could tell Serve's wrapper how long to wait, and when to stop; and from
+    answers the request id that Serve adds to the application's.
 
     Args:
         app: what answers.
@@ -54,6 +56,17 @@ class WithoutServeHeaders:
                 headers = scope["headers"] = [pair for pair in headers if pair[0] not in SERVE_HEADERS]
             if scope["path"] in self._unwatched:
                 scope["headers"] = [*headers, _GOES_ON]
+
+            async def sending(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    given = list(message["headers"])
+                    places = [place for place, pair in enumerate(given) if pair[0] == b"x-request-id"]
+                    if len(places) > 1:
+                        message["headers"] = [pair for place, pair in enumerate(given) if place not in places[1:]]
+                await send(message)
+
+            await self._app(scope, receive, sending)
+            return
         await self._app(scope, receive, send)
 
 

@@ -16,7 +16,7 @@ from starlette.types import Message
 
 from cluster.config import Settings
 from cluster.sections import IngressConfig, SessionsConfig
-from deployments.edge import DETAIL, UntilDeadline, middlewares
+from deployments.edge import DETAIL, UntilDeadline, WithoutServeHeaders, middlewares
 
 
 async def passed(scope: dict[str, Any]) -> dict[str, Any]:
@@ -57,6 +57,18 @@ async def test_the_ingress_tells_serve_to_finish_lists_and_events(monkeypatch: p
     monkeypatch.setattr("deployments.edge._deployment", lambda: "Other")
     seen = await passed({"type": "http", "path": "/v1/events", "headers": given})
     assert seen["headers"] == [(b"host", b"here")]
+
+
+async def test_of_two_request_ids_the_applications_stays() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"x-request-id", b"ours"), (b"a", b"b"), (b"x-request-id", b"serve's")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"c"})
+
+    transport = httpx.ASGITransport(WithoutServeHeaders(app))
+    async with httpx.AsyncClient(transport=transport, base_url="http://replica") as client:
+        answer = await client.get("/")
+    assert answer.headers.multi_items() == [("x-request-id", "ours"), ("a", "b")] and answer.text == "c"
 
 
 async def test_everything_else_passes_untouched() -> None:
