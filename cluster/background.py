@@ -16,12 +16,21 @@ async def end(*tasks: asyncio.Task[Any] | None) -> None:
     await asyncio.gather(*running, return_exceptions=True)
 
 
-async def follow(refresh: Callable[[], Awaitable[object]], every_s: float, log: logging.Logger, what: str) -> None:
-    """Refresh every so many seconds, for ever. While that fails what is known stays, and the log says that `what`
-    cannot be read."""
+async def follow(
+    refresh: Callable[[], Awaitable[object]],
+    every_s: float,
+    log: logging.Logger,
+    what: str,
+    retry_s: float | None = None,
+) -> None:
+    """Refresh every so many seconds, for ever. While that fails, which is tried again after `retry_s` (`every_s` by
+    default), what is known stays, and the log says that `what` cannot be read."""
+    pause_s = every_s
     while True:
-        await asyncio.sleep(every_s)
+        await asyncio.sleep(pause_s)
         try:
             await refresh()
+            pause_s = every_s
         except Exception as error:  # the database is away
             log.warning("%s cannot be read: %s", what, error)
+            pause_s = every_s if retry_s is None else retry_s

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from ray.util import metrics
 
-from cluster.background import end
+from cluster.background import end, follow
 from cluster.catalogue import Catalogue
 from cluster.config import Settings, parse_section
 from cluster.errors import TailorbirdError
@@ -94,7 +94,12 @@ class Finder:
                 await asyncio.sleep(RETRY_S)
         meanings = self._meanings
         meanings.ask(self._settings.tenant)
-        await asyncio.gather(_again(meanings.look, LOOK_S), _again(meanings.embed_waiting, 0.0), _meter(meanings))
+        what = "the catalogue's texts"
+        await asyncio.gather(
+            follow(meanings.look, LOOK_S, log, what, RETRY_S),
+            follow(meanings.embed_waiting, 0.0, log, what, RETRY_S),
+            _meter(meanings),
+        )
 
     async def _load(self) -> Meanings:
         settings, loop = self._settings, asyncio.get_running_loop()
@@ -122,17 +127,6 @@ def _load_encoder(folder: Path) -> TextEncoder:
     encoder = TextEncoder(folder, threads=1)
     encoder.encode(["So that the first search is not the slow one."])
     return encoder
-
-
-async def _again(step: Callable[[], Awaitable[None]], pause_s: float) -> None:
-    """For ever; what fails is logged and tried again."""
-    while True:
-        try:
-            await step()
-            await asyncio.sleep(pause_s)
-        except Exception:
-            log.exception("the catalogue's texts cannot be taken in")
-            await asyncio.sleep(RETRY_S)
 
 
 async def _meter(meanings: Meanings) -> None:

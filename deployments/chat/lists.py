@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cluster.messages import RankedItem, RankedList, RankQuery, SessionView
-from deployments.chat.retrieval import honest
+from deployments.chat.retrieval import ChatRetriever, honest
 from deployments.chat.wishes import Turns, Wish
 from deployments.context import view_of
 from deployments.services import Services
@@ -38,13 +38,18 @@ async def chat_list(
         end_s: when the answer must be there, on the monotonic clock.
     """
     view = await view_of(services, user, None, services.settings.sessions.timeout_s)
-    wish = await asyncio.to_thread(services.retriever.wish, messages, view.seen)
-    query = await asyncio.to_thread(services.retriever.query, wish, view)
+    wish, query = await asyncio.to_thread(_asked, services.retriever, messages, view)
     if wish.text and wish.about is None:
         ranked = await _by_meaning(services, wish, query, end_s)
     else:
         ranked = await services.recommender.rank(query, end_s - time.monotonic())
     return wish, view, RankedList(honest(ranked.items, wish, view), ranked.model_version)
+
+
+def _asked(retriever: ChatRetriever, messages: Turns, view: SessionView) -> tuple[Wish, RankQuery]:
+    """Both may walk over the catalogue."""
+    wish = retriever.wish(messages, view.seen)
+    return wish, retriever.query(wish, view)
 
 
 async def _by_meaning(services: Services, wish: Wish, query: RankQuery, end_s: float) -> RankedList:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from deployments.chat.titles import HAN, MARKS, words_of
+from deployments.chat.titles import MARKS, words_of
 
 MAX_ITEMS = 5
 
@@ -134,11 +134,6 @@ COMMON = frozenset(_COMMON.split())
 """Words that say nothing of what an item is about."""
 WEAK = frozenset({"time"})
 """Words that say something beside others only: "time travel", but not "this time"."""
-
-
-def is_han(word: str) -> bool:
-    """Whether a word is a Chinese character."""
-    return re.fullmatch(f"[{HAN}]", word) is not None
 
 
 def count_of(text: str, before: int, default: int) -> int:

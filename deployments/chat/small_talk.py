@@ -10,7 +10,6 @@ from generation.phrasing_zh import is_chinese
 
 PROMPT_VERSION = "small-talk-1"
 
-_HAN = re.compile(f"[{HAN}]")
 _THANKS = re.compile(
     r"(?:(?:ok(?:ay)?|great|perfect|cool|nice|good|no|thanks|thank you|thx|cheers|so much|very much|a lot|bye|goodbye"
     r"|good night|see you(?: later| soon)?|that(?:'s| is) (?:all|it)|that will do"
@@ -39,7 +38,7 @@ _WORDS = {
 
 def language_of(text: str) -> str:
     """The language to answer a message in: Chinese where it holds Chinese characters, else English."""
-    return "zh" if _HAN.search(text) else "en"
+    return "zh" if HAN.search(text) else "en"
 
 
 def small_talk(text: str, language: str) -> tuple[TextPiece, TextDone] | None:

@@ -10,9 +10,10 @@ from generation.facts import spoken_title
 
 MARKS = frozenset(".,;:!?")
 """What ends a clause, in Chinese too once `words_of` has read it."""
-HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-"""Chinese characters, for a class of a regular expression: each is a word of its own, for no space stands between."""
-_WORD = re.compile(rf"[{HAN}]|[^\W_{HAN}]+(?:['’-][^\W_{HAN}]+)*|[.,;:!?，。；：！？]")
+_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+HAN = re.compile(f"[{_HAN}]")
+"""A Chinese character: each is a word of its own, for no space stands between."""
+_WORD = re.compile(rf"[{_HAN}]|[^\W_{_HAN}]+(?:['’-][^\W_{_HAN}]+)*|[.,;:!?，。；：！？]")
 _WIDE = str.maketrans("，。；：！？", ",.;:!?")
 _LONGEST_WORDS = 12
 _MIN_CHARS = 3
@@ -23,7 +24,11 @@ _YEAR = re.compile(r"\s*\(\d{4}\)\s*$")
 
 def words_of(text: str) -> list[str]:
     """Lower-case words of a text, Chinese characters one by one, and the marks between its clauses."""
-    return [word.lower().replace("’", "'") for word in _spelled(text)]
+    return _lowered(_spelled(text))
+
+
+def _lowered(words: list[str]) -> list[str]:
+    return [word.lower().replace("’", "'") for word in words]
 
 
 def _spelled(text: str) -> list[str]:
@@ -54,7 +59,7 @@ class TitleIndex:
         ours, which spells titles letter by letter and may begin with one.
         """
         cased = _spelled(text)
-        words = words_of(text)
+        words = _lowered(cased)
         places = [place for place, word in enumerate(words) if word not in MARKS]
         plain = [words[place] for place in places]
         free = [True] * len(plain)
@@ -81,5 +86,5 @@ def _is_name(cased: list[str], place: int) -> bool:
     if cased[place] == cased[place].lower() != cased[place].upper():
         return False
     opens = place == 0 or cased[place - 1] in ".!?"
-    ends = place + 1 == len(cased) or cased[place + 1] in MARKS or re.match(f"[{HAN}]", cased[place + 1]) is not None
+    ends = place + 1 == len(cased) or cased[place + 1] in MARKS or HAN.match(cased[place + 1]) is not None
     return not opens or ends

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from deployments.chat import phrases
 from deployments.chat.moods import LONGEST, Lexicon
-from deployments.chat.titles import TitleIndex, words_of
+from deployments.chat.titles import HAN, TitleIndex, words_of
 
 DEFAULT_ITEMS = 3
 Turns = Sequence[tuple[str, str]]
@@ -135,7 +135,7 @@ def _is_refused(words: list[str], position: int) -> bool:
     clause: list[str] = []
     left = float(phrases.REACH)
     for word in reversed(words[:position]):
-        left -= 0.5 if phrases.is_han(word) else 1.0
+        left -= 0.5 if HAN.match(word) else 1.0
         if word in phrases.BREAKS or left < 0:
             break
         clause.insert(0, word)
