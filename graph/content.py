@@ -4,8 +4,8 @@ Features are hashed words, categories, tags and attributes, for which numpy suff
 one. A kernel ridge regression expresses any item as a weighted sum of anchors, the items with most events: whatever
 holds of the anchors (vectors, biases, rows of item-item matrices) is carried over to the new item by the same weights,
 so that scores of new items fall apart into contributions as those of old ones do. The kernel is exp(likeness) - 1,
-where the likeness is that of the facts plus that of the texts: what two items share counts more where they share much
-else.
+where the likeness is that of the facts plus that of the texts, each weighed: what two items share counts more where
+they share much else.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from cluster.messages import Item
 
 _WORD = re.compile(r"\w+")
 FIELD_WEIGHTS = {"word": 0.4, "category": 1.0, "tag": 0.8, "attribute": 0.7, "step": 0.5}
+FACTS, TEXTS = 0.6, 0.8
+"""What the likeness of facts, and that of texts, counts in the kernel."""
 
 
 @lru_cache(maxsize=200_000)
@@ -87,8 +89,9 @@ def hashed_features(items: Sequence[Item | None], buckets: int) -> np.ndarray:
 class ContentMap:
     """Expresses items by anchors.
 
-    `anchors` (A,) are item numbers, `inverse` (A, A) that of their ridged kernel; `hashed` (A, F) are their features.
-    Where there are text vectors, `text` (A, T) are theirs, less the `centre` (T,) and of unit length, or zero.
+    `anchors` (A,) are item numbers, `inverse` (A, A) that of their ridged kernel; `hashed` (A, F) are their features,
+    times what the likeness of facts counts. Where there are text vectors, `text` (A, T) are theirs, less the `centre`
+    (T,), of unit length, or zero, and times what the likeness of texts counts.
     """
 
     anchors: np.ndarray
@@ -126,14 +129,15 @@ def fit_content_map(
     """
     anchors = np.argsort(-popularity, kind="stable")[:max_anchors]
     anchors = np.sort(anchors[popularity[anchors] > 0])
-    facts = np.ascontiguousarray(hashed[anchors], dtype=np.float32)
-    alike = (facts @ facts.T).astype(np.float64)
+    facts = np.ascontiguousarray(hashed[anchors], dtype=np.float32) * np.float32(FACTS)
+    alike = (facts @ hashed[anchors].T).astype(np.float64)
     own, centre = None, None
     if text is not None:
         present = np.abs(text).sum(axis=1) > 0
         centre = (text[present].mean(axis=0) if present.any() else np.zeros(text.shape[1])).astype(np.float32)
-        own = _centred(text[anchors], centre)
-        alike += own @ own.T
+        unit = _centred(text[anchors], centre)
+        own = unit * np.float32(TEXTS)
+        alike += own @ unit.T
     kernel = np.expm1(alike)
     kernel[np.diag_indices_from(kernel)] += ridge
     inverse = scipy.linalg.inv(kernel, overwrite_a=True, check_finite=False).astype(np.float32)

@@ -19,6 +19,7 @@ from graph.config import GraphConfig
 from graph.content import ContentMap, fit_content_map, hashed_features, reduce_text
 from graph.dataset import Interactions
 from graph.factors import fold_in_kernel
+from graph.fresh import LIKENESS, likeness_kernel
 from graph.itemitem import item_item_kernel
 from graph.kernels import Kernel
 from graph.metrics import ndcg, top
@@ -126,7 +127,7 @@ def fit(
     held = parts[0][0]
     tell("combine", 0.0, f"{sum(len(split.users) for split in splits)} sessions")
     names = {kernel.name for kernel in held.kernels} | {bias.name for bias in held.biases}
-    known = dict(warm.gates) if warm and set(warm.gates) == names else None
+    known = dict(warm.gates) if warm and set(warm.gates) - {LIKENESS} == names else None
     asked = [(sources, split) for sources, split in parts if len(split.users)]
     gates, figures = weigh(asked, config, known, live) if asked else (known or {}, {})
     epochs = max(round(float(np.mean([sources.trained.epochs for sources, _ in parts]))), 1)
@@ -145,6 +146,8 @@ def fit(
     gates = gates or {name: Gate() for name in (*KERNELS, "popular")}
     if known is None and sources.content is not None:
         gates = learn_shares(sources, data, gates, content.hashed, content.text, config)
+    if LIKENESS in gates:
+        sources = replace(sources, kernels=(*sources.kernels, likeness_kernel(len(data.item_ids))))
     sources = _with_unmet(sources, content, gates)
     trained_for = max(warm.epochs, 1) if warm else epochs
     until_ms = int(data.time_ms.max()) if len(data) else 0
@@ -256,8 +259,7 @@ def fill_unmet(
         if sp.issparse(kernel.matrix) and len(unmet) > SPARSE_UNMET:
             filled.append(kernel)
             continue
-        if kernel.kind == "similar_text":
-            assert kernel.source is not None
+        if kernel.source is not None and kernel.kind == "similar_text":
             target = kernel.source.copy()
             target[unmet] *= share
             filled.append(replace(kernel, target=target))

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from graph.config import GraphConfig
 from graph.content import ContentMap
-from graph.fresh import carried_rows, strongest_anchors
+from graph.fresh import carried_rows, silent_about, strongest_anchors
 from graph.kernels import Kernel, Sessions
 from graph.traits import Traits
 from graph.weights import EventWeights
@@ -115,7 +115,9 @@ class Model:
         x = context(sessions)
         total = np.zeros((len(sessions), len(self.item_ids)), dtype=np.float32)
         for kernel in self.active:
-            total += kernel.scores(sessions) * self.gates[kernel.name](x)[:, None].astype(np.float32)
+            found = kernel.scores(sessions) * self.gates[kernel.name](x)[:, None].astype(np.float32)
+            silent = silent_about([kernel], self.popularity)
+            total += found if silent is None else np.where(silent, np.float32(0.0), found)
         for bias in self.active_biases:
             total += self.gates[bias.name](x)[:, None].astype(np.float32) * bias.values[None, :]
         return total

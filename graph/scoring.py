@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from graph.factors import FoldInKernel, Solver
-from graph.fresh import Fresh
+from graph.fresh import Fresh, silent_about
 from graph.kernels import Kernel, Sessions
 from graph.model import Model, context
 
@@ -37,13 +37,17 @@ class FactorPart:
 
 @dataclass(frozen=True, eq=False)
 class TablePart:
-    """The sources with one matrix, for one batch: gated weights (P,) and scores (Q, N), dense, or sparse."""
+    """The sources with one matrix, for one batch: gated weights (P,) and scores (Q, N), dense, or sparse.
+
+    `silent` (N,), where given, are items of which they do not speak.
+    """
 
     kernel: Kernel
     weights: np.ndarray
     scores: np.ndarray | sp.csr_matrix
     fresh: np.ndarray | sp.csr_matrix | None
     share: float
+    silent: np.ndarray | None = None
 
     def at(self, items: np.ndarray) -> np.ndarray:
         """(Q, n) scores of the items (Q, n)."""
@@ -75,7 +79,10 @@ class Batch:
         for table in self.tables:
             into = carried.get(table.kernel.kind, liked)
             kept = np.flatnonzero(table.weights)
-            into[kept] += self._block(table, kept, chosen) * table.weights[kept, None]
+            block = self._block(table, kept, chosen)
+            if table.silent is not None:
+                block[np.pad(table.silent, (0, len(self.fresh or ())))[chosen[sessions.query[kept]]]] = 0.0
+            into[kept] += block * table.weights[kept, None]
         ends = sessions.offsets.tolist()
         for part in self.factors:
             into = carried.get(part.kernel.kind, liked)
@@ -194,7 +201,10 @@ class Scorer:
             scores = self._product(group[0], sessions, total)
             share = self._share(group[0].name)
             fresh = self.fresh.columns(scores, share) if self.fresh is not None else None
-            tables.append(TablePart(group[0], total, scores, fresh, share))
+            silent = silent_about(group, self.model.popularity)
+            if silent is not None:
+                scores = _sparse_without(scores, silent) if sp.issparse(scores) else np.where(silent, 0.0, scores)
+            tables.append(TablePart(group[0], total, scores, fresh, share, silent))
         bias_gates = np.stack([self.model.gates[bias.name](x) for bias in self.biases], axis=1) if self.biases else None
         empty = np.zeros((len(sessions), 0))
         return Batch(sessions, factors, tables, empty if bias_gates is None else bias_gates, self.fresh)
@@ -250,6 +260,11 @@ def _rows(values: np.ndarray, fresh: np.ndarray | None, items: np.ndarray) -> np
     return out
 
 
+def _sparse_without(scores: sp.csr_matrix, columns: np.ndarray) -> sp.csr_matrix:
+    """The scores with those of some columns, booleans (N,), taken out."""
+    return sp.csr_matrix(scores.multiply(~columns))
+
+
 def _dense(scores: np.ndarray | sp.csr_matrix) -> np.ndarray:
     return np.asarray(scores.toarray() if sp.issparse(scores) else scores)  # type: ignore[union-attr]
 
@@ -265,4 +280,4 @@ def _pick(scores: np.ndarray | sp.csr_matrix, items: np.ndarray, rows: np.ndarra
 
 def label(kernel: str) -> str:
     """The source that a kernel's name stands for, as lists name it."""
-    return {"near": "session"}.get(kernel, "session" if kernel.startswith("next_") else kernel)
+    return {"near": "session", "likeness": "text"}.get(kernel, "session" if kernel.startswith("next_") else kernel)

@@ -4,6 +4,10 @@ What a source says of an item by its content is surer for one source than for an
 popularity hardly does. A part of the items is therefore expressed by the others and ranked among itself, for the people
 who met them, of whom these events are hidden. The sources stay as they are: making them again without these items
 would cost a training, and gave the same weights.
+
+One source speaks of new items alone, `likeness` (`graph.fresh`). The weights are held near fixed proportions: the
+sources have seen the events that are hidden here, the graph's encoder most of all, and weights learnt freely relied on
+it.
 """
 
 from __future__ import annotations
@@ -12,14 +16,15 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import scipy.sparse as sp
 
 from graph.combine import contenders, lambda_loss
 from graph.config import GraphConfig
 from graph.content import fit_content_map
 from graph.dataset import Interactions
-from graph.fresh import carried_rows
+from graph.fresh import LIKENESS, likeness_kernel, strongest_anchors
 from graph.kernels import Kernel
-from graph.model import Gate, context
+from graph.model import Bias, Gate, context
 from graph.splits import cold_item_split
 from graph.weighing import Weighed, sampled
 
@@ -31,13 +36,18 @@ MOST_ITEMS = 1000
 MOST_SESSIONS = 1000
 FEWEST = 20
 """With fewer new items, or people who met them, nothing is learnt."""
-RIDGE = 1.0
-"""What holds the shares near 1, in sessions."""
+BEGIN = {"factors": 1.0, LIKENESS: 0.4, "item_item": 0.15, "next_1": 0.1, "text": 0.05}
+"""Where the weights begin, relative to each source's spread over new items: what did well in fixed proportions."""
+OTHER = 0.03
+"""Where those of other sources begin."""
+SHARE_OF_FACTORS = 0.3
+"""The share of the factorisation, and the greatest of any. Only the proportions order new items among themselves; the
+more they stand out as a whole, the more of them fill the lists of small data, where most of a catalogue is unmet."""
+RIDGE = 0.05
+"""How hard the weights are held where they begin."""
 STEPS = 100
 SESSIONS = 200
 """Sessions per step."""
-LEVELLED = 4.0
-"""Sources worth more than the greatest share over this count alike."""
 DENSE_ITEMS = 20_000
 """Up to this many items all are scored, which is faster."""
 
@@ -60,23 +70,32 @@ def learn_shares(
             (`graph.fit.Content`).
     """
     kernels, biases = sources.kernels, sources.biases
+    told = dict(gates)
+    if "factors" in gates and len(hashed) <= DENSE_ITEMS:
+        kernels = (*kernels, likeness_kernel(len(hashed)))
+        told[LIKENESS] = gates["factors"]
     groups = tied(kernels) + [bias.name for bias in biases]
     names = list(dict.fromkeys(groups))
     member = np.array([[group == name for group in groups] for name in names], dtype=np.float32)
     cases: list[Case] = []
     for fold in range(FOLDS):
-        case = _case(sources, data, gates, hashed, text, config, config.seed + fold)
+        case = _case(kernels, biases, sources.popularity, data, told, hashed, text, config, config.seed + fold)
         if case is not None:
             cases.append((np.einsum("gs,sqc->gqc", member, case[0]), case[1]))
     if not cases:
         return dict(gates)
-    learnt = dict(zip(names, _learn(cases, config), strict=True))
+    learnt = dict(zip(names, _learn(names, cases, config), strict=True))
     of = dict(zip([kernel.name for kernel in kernels] + [bias.name for bias in biases], groups, strict=True))
-    return {name: replace(gate, unmet=float(learnt[of[name]])) for name, gate in gates.items() if name in of}
+    found = {name: replace(gate, unmet=float(learnt[of[name]])) for name, gate in told.items() if name in of}
+    if LIKENESS in found:
+        found[LIKENESS] = replace(gates["factors"], level=gates["factors"].level + float(learnt[LIKENESS]))
+    return found
 
 
 def _case(
-    sources: Weighed,
+    kernels: tuple[Kernel, ...],
+    biases: tuple[Bias, ...],
+    popularity: np.ndarray,
     data: Interactions,
     gates: Mapping[str, Gate],
     hashed: np.ndarray,
@@ -87,7 +106,7 @@ def _case(
     known = np.abs(hashed).sum(axis=1) > 0
     if text is not None:
         known |= np.abs(text).sum(axis=1) > 0
-    known &= sources.popularity > 0
+    known &= popularity > 0
     split = cold_item_split(data, min(SHARE, MOST_ITEMS / max(int(known.sum()), 1)), seed)
     assert split.candidates is not None
     taken = np.asarray(split.candidates)
@@ -100,18 +119,20 @@ def _case(
     if len(split.users) > MOST_SESSIONS:
         split = sampled(split, MOST_SESSIONS, seed)
     sessions, settings = split.sessions(), config.content
-    others = sources.popularity * ~taken
+    others = popularity * ~taken
     mapping = fit_content_map(hashed, text, others, settings.ridge, settings.max_anchor_items)
     weights = mapping.express(hashed[new], None if text is None else text[new])
+    strongest = strongest_anchors(mapping.anchors, weights, len(known))[:, mapping.anchors]
     x = context(sessions)
     anchors = np.broadcast_to(mapping.anchors, (len(sessions), len(mapping.anchors)))
-    values = np.empty((len(sources.kernels) + len(sources.biases), len(sessions), len(new)), dtype=np.float32)
-    for place, kernel in enumerate(sources.kernels):
+    values = np.empty((len(kernels) + len(biases), len(sessions), len(new)), dtype=np.float32)
+    for place, kernel in enumerate(kernels):
         few = len(known) <= DENSE_ITEMS
         scores = kernel.scores(sessions)[:, mapping.anchors] if few else kernel.scores_at(sessions, anchors)
-        values[place] = carried_rows(weights, scores.T, 1.0).T * gates[kernel.name](x)[:, None]
-    for place, bias in enumerate(sources.biases, start=len(sources.kernels)):
-        values[place] = carried_rows(weights, bias.values[mapping.anchors], 1.0)[None] * gates[bias.name](x)[:, None]
+        carried = strongest if sp.issparse(kernel.matrix) else weights
+        values[place] = np.asarray(carried @ scores.T).T * gates[kernel.name](x)[:, None]
+    for place, bias in enumerate(biases, start=len(kernels)):
+        values[place] = (weights @ bias.values[mapping.anchors])[None] * gates[bias.name](x)[:, None]
     return values, split.truth.toarray() > 0
 
 
@@ -128,8 +149,11 @@ def tied(kernels: tuple[Kernel, ...]) -> list[str]:
     return names
 
 
-def _learn(cases: Sequence[Case], config: GraphConfig) -> np.ndarray:
-    """(S,): logarithms of the shares under which the sums of the sources put what is wanted at the heads of lists."""
+def _learn(names: Sequence[str], cases: Sequence[Case], config: GraphConfig) -> np.ndarray:
+    """(S,): logarithms of the shares under which the sums of the sources put what is wanted at the heads of lists.
+
+    The share of the factorisation is `SHARE_OF_FACTORS`, and none but that of `likeness` is greater.
+    """
     import torch
 
     combine, made = config.combine, []
@@ -137,7 +161,10 @@ def _learn(cases: Sequence[Case], config: GraphConfig) -> np.ndarray:
         places = contenders(values, np.zeros(truth.shape, dtype=bool), combine.per_source, combine.contenders, 0)
         each = np.arange(len(truth))[:, None]
         made.append((torch.from_numpy(values[:, each, places]), torch.from_numpy(truth[each, places])))
-    levels = torch.zeros(len(cases[0][0]), requires_grad=True)
+    spread = np.mean([values.std(axis=2).mean(axis=1) for values, _ in cases], axis=0)
+    begin = _shared(names, np.log([BEGIN.get(name, OTHER) for name in names]) - np.log(np.maximum(spread, 1e-9)))
+    start = torch.from_numpy(begin.astype(np.float32))
+    levels = start.clone().requires_grad_(True)
     optimiser = torch.optim.Adam([levels])
     torch.manual_seed(config.seed)
     for step in range(STEPS):
@@ -146,11 +173,14 @@ def _learn(cases: Sequence[Case], config: GraphConfig) -> np.ndarray:
         scores, wanted = made[step % len(made)]
         rows = torch.randperm(len(wanted))[:SESSIONS]
         logits = torch.einsum("s,sqc->qc", torch.exp(levels), scores[:, rows])
-        loss = lambda_loss(logits, wanted[rows]) + RIDGE / len(wanted) * levels.square().sum()
+        loss = lambda_loss(logits, wanted[rows]) + RIDGE * (levels - start).square().sum()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    # Only the proportions order new items. None counts more than for the others, or where most of a catalogue is unmet,
-    # as in small data, the lists fill with it; a few may count as much.
-    found = np.asarray(levels.detach().numpy(), dtype=np.float64)
-    return np.minimum(found - found.max() + np.log(LEVELLED), 0.0)
+    return _shared(names, np.asarray(levels.detach().numpy(), dtype=np.float64)) + np.log(SHARE_OF_FACTORS)
+
+
+def _shared(names: Sequence[str], levels: np.ndarray) -> np.ndarray:
+    """(S,): the levels less that of the factorisation, none above 0 but that of `likeness`."""
+    found = levels - (levels[list(names).index("factors")] if "factors" in names else levels.max())
+    return np.where(np.array(names) == LIKENESS, found, np.minimum(found, 0.0))

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from cluster.messages import Item, RankQuery, SessionView
 from graph.content import ContentMap
-from graph.fresh import Fresh
+from graph.fresh import LIKENESS, Fresh, likeness_kernel
 from graph.kernels import Kernel, Sessions
 from graph.model import Carry, Model
 from graph.ranking import Ranker
@@ -38,6 +38,19 @@ def widened(model: Model, fresh: Fresh) -> Model:
             replace(b, values=np.concatenate([b.values, carry.rows(b.values, model.gates[b.name].share)]))
             for b in model.biases
         ),
+        popularity=np.pad(model.popularity, (0, len(fresh))),
+    )
+
+
+def liking(model: Model) -> Model:
+    """The same with the source that speaks of unmet items only, of which the version itself has some."""
+    popularity = model.popularity.copy()
+    popularity[[5, 9, 20]] = 0
+    return replace(
+        model,
+        kernels=(*model.kernels, likeness_kernel(len(model.item_ids))),
+        gates=dict(model.gates) | {LIKENESS: replace(model.gates["factors"], level=-0.5)},
+        popularity=popularity,
     )
 
 
@@ -71,8 +84,8 @@ def unlike(model: Model) -> Model:
 
 @pytest.mark.parametrize(
     "made",
-    [lambda m: m, sparse, unlike, lambda m: unlike(sparse(m))],
-    ids=["dense", "sparse", "dense, unlike", "sparse, unlike"],
+    [lambda m: m, sparse, unlike, lambda m: unlike(sparse(m)), liking, lambda m: liking(unlike(m))],
+    ids=["dense", "sparse", "dense, unlike", "sparse, unlike", "liking", "liking, unlike"],
 )
 def test_new_items_score_as_if_they_were_in_the_model(model: Model, made: object) -> None:
     model = made(model)  # type: ignore[operator]

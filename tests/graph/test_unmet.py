@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from cluster.messages import Item, RankQuery, SessionView
 from graph.config import GraphConfig
 from graph.dataset import Interactions
+from graph.fresh import LIKENESS, likeness_kernel
 from graph.kernels import Kernel
-from graph.model import Bias, Gate
-from graph.unmet import learn_shares, tied
+from graph.model import Bias, Gate, Model
+from graph.ranking import Ranker
+from graph.scoring import Scorer
+from graph.unmet import SHARE_OF_FACTORS, learn_shares, tied
 from graph.weights import EventWeights
 
 RNG = np.random.default_rng(3)
@@ -81,3 +85,33 @@ def test_a_share_moves_items_about_the_mean_of_the_anchors(share: float) -> None
     one = np.eye(5)[:1]
     expected = share * values[0] + (1 - share) * values.mean(axis=0)
     assert carried_rows(one, values, share)[0] == pytest.approx(expected)
+
+
+def test_beside_a_factorisation_new_items_are_scored_by_their_likeness_too() -> None:
+    data, facts = world()
+    popularity = np.asarray(data.pairs.positive.sum(axis=0)).ravel()
+    gate = Gate(0.1, slope=0.3, still=0.2)
+    made = Made((Kernel("factors", source=facts, target=facts),), (), popularity)
+    found = learn_shares(made, data, {"factors": gate}, facts, None, GraphConfig())
+    assert found["factors"] == replace(gate, unmet=np.log(SHARE_OF_FACTORS))
+    assert found[LIKENESS] == replace(gate, level=found[LIKENESS].level) and found[LIKENESS].level > -5
+
+
+def test_likeness_says_nothing_of_items_that_somebody_met(model: Model) -> None:
+    likeness = replace(
+        model,
+        kernels=(likeness_kernel(len(model.item_ids)),),
+        gates={LIKENESS: Gate()},
+        biases=(),
+    )
+    view = SessionView(None, model.item_ids[:2], ("like", "click"), (None, None), (0, 1), frozenset())
+    scores = Scorer(likeness).all_scores(Scorer(likeness).read(Ranker(model, "v").sessions([view])))
+    assert not scores.any()
+    assert not likeness.scores(Ranker(model, "v").sessions([view])).any()
+    like = Item("new", title="Noise 3", categories=("Rock",), attributes={"year": 1993})
+    wider = Ranker(likeness, "v").with_items([like])
+    (found,) = wider.rank([RankQuery(view, n=100, include_seen=True, explain=True)])
+    assert found.items[0].item_id == "new"
+    assert {reason.kind for reason in found.items[0].reasons} <= {"similar_text", "people_like_you"}
+    assert sum(reason.weight for reason in found.items[0].reasons) == pytest.approx(found.items[0].score, abs=1e-4)
+    assert found.items[0].score > 10 * abs(found.items[1].score)
