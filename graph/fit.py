@@ -19,9 +19,9 @@ from graph.config import GraphConfig
 from graph.content import ContentMap, fit_content_map, hashed_features, reduce_text
 from graph.dataset import Interactions
 from graph.factors import fold_in_kernel
-from graph.fresh import LIKENESS, likeness_kernel
 from graph.itemitem import item_item_kernel
 from graph.kernels import Kernel
+from graph.likeness import LIKENESS, likeness_kernel
 from graph.metrics import ndcg, top
 from graph.model import Bias, Carry, Gate, Model
 from graph.order import order_kernels
@@ -271,6 +271,8 @@ def fill_unmet(
                 longer = carry.kernel(kernel, share)
                 assert longer.matrix is not None
                 matrix = longer.matrix[swap][:, swap]
+                if not sp.issparse(matrix):
+                    matrix = np.ascontiguousarray(matrix)
                 matrices[id(kernel.matrix)] = matrix
             filled.append(replace(kernel, matrix=matrix))
         else:

@@ -3,24 +3,16 @@
 A new item is a weighted sum of the version's anchors (`graph.content`), hence so is all that linear sources say of it:
 its score is the same sum of the anchors' scores, and what having met it says is the same sum of what they say. How far
 it stands out from the mean of the anchors by one source is multiplied by that source's `share` (`graph.unmet`).
-
-One source, `likeness`, speaks of items that nobody met and of no others: by it a new item's score is the sum of its own
-weights over the items that the person met. It is the kernel in which each item speaks for itself alone, carried over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
 
-from graph.kernels import Kernel
-
-LIKENESS = "likeness"
-"""The name of the source that speaks of unmet items only."""
 STRONGEST = 50
 """Anchors per new item that count for sparse matrices."""
 
@@ -44,7 +36,7 @@ class Fresh:
     def columns(self, scores: np.ndarray | sp.csr_matrix, share: float = 1.0) -> np.ndarray | sp.csr_matrix:
         """(Q, N) -> (Q, n): the new items' scores by one matrix."""
         if sp.issparse(scores):
-            return sp.csr_matrix(scores @ self._selector.T) * np.float32(share)
+            return sp.csr_matrix(scores @ self.selector.T) * np.float32(share)
         return carried_rows(self.weights, scores[:, self.anchors].T, share).T
 
     def met(self, matrix: np.ndarray | sp.csr_matrix, number: int) -> np.ndarray:
@@ -53,7 +45,7 @@ class Fresh:
         found = self._met.get(key)
         if found is None:
             if sp.issparse(matrix):
-                found = (self._selector[number - self.first] @ matrix).toarray().ravel()
+                found = (self.selector[number - self.first] @ matrix).toarray().ravel()
             else:
                 spread = np.zeros(self.first, dtype=np.float32)
                 spread[self.anchors] = self.weights[number - self.first]
@@ -77,26 +69,16 @@ class Fresh:
         if new.any():
             chosen = targets[new] - self.first
             out[:, new] = (
-                (self._selector[chosen] @ rows.T).T * np.float32(share)
+                (self.selector[chosen] @ rows.T).T * np.float32(share)
                 if sp.issparse(matrix)
                 else carried_rows(self.weights[chosen], rows[:, self.anchors].T, share).T
             )
         return out
 
     @cached_property
-    def _selector(self) -> sp.csr_matrix:
+    def selector(self) -> sp.csr_matrix:
         """The weights as (n, N) with the strongest of each row."""
         return strongest_anchors(self.anchors, self.weights, self.first)
-
-
-def likeness_kernel(items: int) -> Kernel:
-    """The source in which each of the items speaks for itself alone."""
-    return Kernel(LIKENESS, matrix=sp.identity(items, dtype=np.float32, format="csr"), power=0.0, kind="similar_text")
-
-
-def silent_about(kernels: Sequence[Kernel], popularity: np.ndarray) -> np.ndarray | None:
-    """(N,) booleans: items of which these sources, computed together, are not to speak; None where there are none."""
-    return popularity > 0 if kernels[0].name == LIKENESS else None
 
 
 def carried_rows(weights: np.ndarray, of_anchors: np.ndarray, share: float) -> np.ndarray:

@@ -11,8 +11,9 @@ import scipy.sparse as sp
 
 from graph.config import GraphConfig
 from graph.content import ContentMap
-from graph.fresh import carried_rows, silent_about, strongest_anchors
+from graph.fresh import carried_rows, strongest_anchors
 from graph.kernels import Kernel, Sessions
+from graph.likeness import LIKENESS
 from graph.traits import Traits
 from graph.weights import EventWeights
 
@@ -116,8 +117,9 @@ class Model:
         total = np.zeros((len(sessions), len(self.item_ids)), dtype=np.float32)
         for kernel in self.active:
             found = kernel.scores(sessions) * self.gates[kernel.name](x)[:, None].astype(np.float32)
-            silent = silent_about([kernel], self.popularity)
-            total += found if silent is None else np.where(silent, np.float32(0.0), found)
+            if kernel.name == LIKENESS:
+                found[:, self.popularity > 0] = 0.0
+            total += found
         for bias in self.active_biases:
             total += self.gates[bias.name](x)[:, None].astype(np.float32) * bias.values[None, :]
         return total

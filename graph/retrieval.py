@@ -90,6 +90,8 @@ class Retriever:
                 if new is not None:
                     items, values = _row(new, row)
                     _add(scores, candidates, items + first, values)
+            if batch.likeness is not None:
+                scores += batch.likeness.at(candidates[None], np.array([row]))[0]
             pools.append((candidates, np.asarray(scores, dtype=np.float32)))
         return pools
 

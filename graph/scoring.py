@@ -13,8 +13,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from graph.factors import FoldInKernel, Solver
-from graph.fresh import Fresh, silent_about
+from graph.fresh import Fresh
 from graph.kernels import Kernel, Sessions
+from graph.likeness import LIKENESS, Likeness, LikenessPart
 from graph.model import Model, context
 
 
@@ -37,17 +38,13 @@ class FactorPart:
 
 @dataclass(frozen=True, eq=False)
 class TablePart:
-    """The sources with one matrix, for one batch: gated weights (P,) and scores (Q, N), dense, or sparse.
-
-    `silent` (N,), where given, are items of which they do not speak.
-    """
+    """The sources with one matrix, for one batch: gated weights (P,) and scores (Q, N), dense, or sparse."""
 
     kernel: Kernel
     weights: np.ndarray
     scores: np.ndarray | sp.csr_matrix
     fresh: np.ndarray | sp.csr_matrix | None
     share: float
-    silent: np.ndarray | None = None
 
     def at(self, items: np.ndarray) -> np.ndarray:
         """(Q, n) scores of the items (Q, n)."""
@@ -67,6 +64,7 @@ class Batch:
     tables: list[TablePart]
     bias_gates: np.ndarray
     fresh: Fresh | None
+    likeness: LikenessPart | None = None
 
     def carried(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(n, P) each: what each event carries of its session's items of `chosen` (Q, n), by behaviour and by text."""
@@ -79,10 +77,7 @@ class Batch:
         for table in self.tables:
             into = carried.get(table.kernel.kind, liked)
             kept = np.flatnonzero(table.weights)
-            block = self._block(table, kept, chosen)
-            if table.silent is not None:
-                block[np.pad(table.silent, (0, len(self.fresh or ())))[chosen[sessions.query[kept]]]] = 0.0
-            into[kept] += block * table.weights[kept, None]
+            into[kept] += self._block(table, kept, chosen) * table.weights[kept, None]
         ends = sessions.offsets.tolist()
         for part in self.factors:
             into = carried.get(part.kernel.kind, liked)
@@ -92,12 +87,17 @@ class Batch:
                 if start < end:
                     turned = targets[row].T if part.solver is None else part.solver.solve(row, targets[row].T)
                     into[start:end] += (part.rows[start:end] @ turned) * part.weights[start:end, None]
+        if self.likeness is not None:
+            kept, parts = self.likeness.carried(sessions, chosen)
+            carried["similar_text"][kept] += parts
         return np.ascontiguousarray(liked.T), np.ascontiguousarray(carried["similar_text"].T)
 
     def shares(self, chosen: np.ndarray) -> list[tuple[Kernel, np.ndarray]]:
         """Of each source, (Q, n): its share of the scores of the items `chosen` (Q, n)."""
         shares = [(part.kernel, np.einsum("qd,qnd->qn", part.vectors, part.targets(chosen))) for part in self.factors]
-        return shares + [(table.kernel, table.at(chosen)) for table in self.tables]
+        shares += [(table.kernel, table.at(chosen)) for table in self.tables]
+        likeness = self.likeness
+        return shares if likeness is None else [*shares, (likeness.source.kernel, likeness.at(chosen))]
 
     def _block(self, table: TablePart, kept: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         """(K, n): the matrix at the events of the rows `kept` and what was chosen for their sessions."""
@@ -128,9 +128,12 @@ class Scorer:
     def __post_init__(self) -> None:
         self.model = self.model.fused()
         self._factors = [kernel for kernel in self.model.active if kernel.matrix is None]
+        self._likeness: Likeness | None = None
         groups: dict[int, list[Kernel]] = {}
         for kernel in self.model.active:
-            if kernel.matrix is not None:
+            if kernel.name == LIKENESS:
+                self._likeness = Likeness.of(kernel, self.model.popularity, self.fresh, self._share(kernel.name))
+            elif kernel.matrix is not None:
                 groups.setdefault(id(kernel.matrix), []).append(kernel)
         self._tables = list(groups.values())
         biases = self.model.active_biases if self.biased else ()
@@ -201,13 +204,11 @@ class Scorer:
             scores = self._product(group[0], sessions, total)
             share = self._share(group[0].name)
             fresh = self.fresh.columns(scores, share) if self.fresh is not None else None
-            silent = silent_about(group, self.model.popularity)
-            if silent is not None:
-                scores = _sparse_without(scores, silent) if sp.issparse(scores) else np.where(silent, 0.0, scores)
-            tables.append(TablePart(group[0], total, scores, fresh, share, silent))
+            tables.append(TablePart(group[0], total, scores, fresh, share))
+        likeness = None if self._likeness is None else self._likeness.read(sessions, gated(self._likeness.kernel))
         bias_gates = np.stack([self.model.gates[bias.name](x) for bias in self.biases], axis=1) if self.biases else None
         empty = np.zeros((len(sessions), 0))
-        return Batch(sessions, factors, tables, empty if bias_gates is None else bias_gates, self.fresh)
+        return Batch(sessions, factors, tables, empty if bias_gates is None else bias_gates, self.fresh, likeness)
 
     def all_scores(self, batch: Batch) -> np.ndarray:
         """(Q, N + n) float32."""
@@ -218,6 +219,8 @@ class Scorer:
             old += _dense(table.scores)
             if table.fresh is not None:
                 total[:, items:] += _dense(table.fresh)
+        if batch.likeness is not None:
+            total[:, batch.likeness.source.items] += batch.likeness.scores
         for part in batch.factors:
             assert part.kernel.target is not None
             old += part.vectors @ part.kernel.target.T
@@ -258,11 +261,6 @@ def _rows(values: np.ndarray, fresh: np.ndarray | None, items: np.ndarray) -> np
     new = items >= len(values)
     out[new] = fresh[items[new] - len(values)]
     return out
-
-
-def _sparse_without(scores: sp.csr_matrix, columns: np.ndarray) -> sp.csr_matrix:
-    """The scores with those of some columns, booleans (N,), taken out."""
-    return sp.csr_matrix(scores.multiply(~columns))
 
 
 def _dense(scores: np.ndarray | sp.csr_matrix) -> np.ndarray:

@@ -5,7 +5,7 @@ popularity hardly does. A part of the items is therefore expressed by the others
 who met them, of whom these events are hidden. The sources stay as they are: making them again without these items
 would cost a training, and gave the same weights.
 
-One source speaks of new items alone, `likeness` (`graph.fresh`). The weights are held near fixed proportions: the
+One source speaks of new items alone, `likeness` (`graph.likeness`). The weights are held near fixed proportions: the
 sources have seen the events that are hidden here, the graph's encoder most of all, and weights learnt freely relied on
 it.
 """
@@ -22,8 +22,9 @@ from graph.combine import contenders, lambda_loss
 from graph.config import GraphConfig
 from graph.content import fit_content_map
 from graph.dataset import Interactions
-from graph.fresh import LIKENESS, likeness_kernel, strongest_anchors
+from graph.fresh import strongest_anchors
 from graph.kernels import Kernel
+from graph.likeness import LIKENESS, likeness_kernel
 from graph.model import Bias, Gate, context
 from graph.splits import cold_item_split
 from graph.weighing import Weighed, sampled

@@ -11,8 +11,9 @@ import scipy.sparse as sp
 
 from cluster.messages import Item, RankQuery, SessionView
 from graph.content import ContentMap
-from graph.fresh import LIKENESS, Fresh, likeness_kernel
+from graph.fresh import Fresh
 from graph.kernels import Kernel, Sessions
+from graph.likeness import LIKENESS, likeness_kernel
 from graph.model import Carry, Model
 from graph.ranking import Ranker
 from graph.scoring import Scorer

@@ -11,8 +11,8 @@ import scipy.sparse as sp
 from cluster.messages import Item, RankQuery, SessionView
 from graph.config import GraphConfig
 from graph.dataset import Interactions
-from graph.fresh import LIKENESS, likeness_kernel
 from graph.kernels import Kernel
+from graph.likeness import LIKENESS, likeness_kernel
 from graph.model import Bias, Gate, Model
 from graph.ranking import Ranker
 from graph.scoring import Scorer
