@@ -11,6 +11,8 @@ from cluster.messages import Item, WriteTask
 from generation.words import theme_words, vocabulary
 
 PEOPLE_KEYS = ("people", "director", "directors", "actors", "cast", "author", "authors", "artist", "artists", "brand")
+WITHIN_KEYS = ("color", "colour", "material", "city", "neighbourhood", "neighborhood", "district")
+"""Attributes that are told after "in": in olive, in oak, in Old Town."""
 YEAR_KEYS = ("year", "release_year", "published_year")
 MAX_VALUE_CHARS = 400
 _SMALL_CHARS = 3

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.messages import WriteTask
-from generation.facts import facts_of, titles
+from generation.facts import WITHIN_KEYS, facts_of, titles
 from generation.lexicon import at_sentence_start, words_of
 from generation.words import theme_words, themes, vocabulary, words_of_facts
 
@@ -68,7 +68,8 @@ def ground_of(task: WriteTask, instructions: str, max_chars: int, categories: It
         for facts in item_facts
     }
     description_names = [name for facts in item_facts for name in _names_in(str(facts.get("description", "")))]
-    names = {*own, *liked, *people, *description_names} - {""}
+    within = [str(facts[key]) for facts in item_facts for key in WITHIN_KEYS if key in facts]
+    names = {*own, *liked, *people, *within, *description_names} - {""}
     words = {str(facts.get("title", "")): words_of_facts(facts) for facts in item_facts}
     genre_words = {word for theme in themes().values() for word in theme.genre} | {name.lower() for name in categories}
     return Ground(

@@ -1,24 +1,35 @@
 """What may be said of an item, as phrases: the patterns of `lexicon.Phrases` from facts, themes and phrase lists.
 
 A sentence of a prompt file has places in braces that are written: `{pick}` (what the item is, after "is"), `{aside}`
-(the same after a comma), `{short}` (the same in a few words), `{list}` (what a list of items is). Everything that can
-stand there is grammatical and true of the item, so the model chooses what suits and can say nothing false.
+(the same after a comma), `{short}` (the same in a few words), `{list}` (what a list of items is). The lists of a
+language (`words/phrases.yaml`) say which ways there are to fill one; a way has places in turn, for phrases of the lists
+and of the facts. All that can stand there is grammatical and true of the item, so the model chooses what suits and can
+say nothing false.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from cluster.messages import Item
 from generation import phrasing_zh
 from generation.draw import Draw
-from generation.lexicon import Pattern, joined
-from generation.profile import DRAWN, DRAWN_THING, WAYS, Profile, profile_of
-from generation.words import phrases
+from generation.lexicon import Pattern, is_wide, joined
+from generation.phrasing_zh import is_chinese
+from generation.profile import Profile, profile_of
+from generation.words import phrases, phrases_zh
 
 PLACE = re.compile(r"\{(pick|aside|short|list)\}")
 """What is written by the model, in the sentences of a prompt file."""
+DRAWN = 3
+"""So many phrases of a list stand in one place of one text: a small model would always take the same of all."""
+WAYS = 2
+"""So many ways a text may choose from, beside those that a fact of the item opens."""
+_OTHERWISE = frozenset(("free", "short", "described"))
+"""Groups of ways that are not added to others."""
+_INNER = re.compile(r"\{(a )?(\w+)\}")
 
 
 def in_common(item: Item, other: Item) -> str:
@@ -40,17 +51,14 @@ def expand(rest: str, item: Item, shared: str, draw: Draw, room: int) -> tuple[P
         room: no pattern gets longer than so many characters.
     """
     profile = profile_of(item)
-    ways: list[Pattern] = [()]
+    found: list[Pattern] = [()]
     for number, part in enumerate(PLACE.split(rest)):
         if number % 2:
-            if phrasing_zh.is_chinese(draw.language):
-                found = phrasing_zh.written(part, profile, bool(shared), draw)
-            else:
-                found = _WRITTEN[part](profile, shared, draw)
-            ways = [(*way, *more) for way in ways for more in found]
+            written = _written(part, profile, shared, draw)
+            found = [(*way, *more) for way in found for more in written]
         elif part.strip():
-            ways = [(*way, (part.strip(),)) for way in ways]
-    return tuple(fitted for way in ways if (fitted := _fit(way, room)))
+            found = [(*way, (part.strip(),)) for way in found]
+    return tuple(fitted for way in found if (fitted := _fit(way, room)))
 
 
 def article(phrase: str) -> str:
@@ -60,153 +68,144 @@ def article(phrase: str) -> str:
     return f"{'an' if vowel or lower.startswith(('honest', 'hour')) else 'a'} {phrase}"
 
 
-def _pick(profile: Profile, shared: str, draw: Draw) -> list[Pattern]:
-    if not profile.story:
-        return _thing(profile, shared, draw, bare=False)
-    return _story(profile, shared, draw)
-
-
-def _aside(profile: Profile, shared: str, draw: Draw) -> list[Pattern]:
-    return _story(profile, shared, draw) if profile.story else _thing(profile, shared, draw, bare=True)
-
-
-def _short(profile: Profile, shared: str, draw: Draw) -> list[Pattern]:
-    if not profile.story:
-        return _thing_in_short(profile, draw)
-    own = [word for theme in profile.themes for word in theme.adjectives]
-    adjectives = tuple(map(article, draw.some("short", [*own, *_adjectives("story", draw)], DRAWN)))
-    return [(adjectives, _nouns(profile))]
-
-
-def _list(profile: Profile, shared: str, draw: Draw) -> list[Pattern]:
-    return [(tuple(draw.some("list", phrases()["lists"], DRAWN)),)]
-
-
-_WRITTEN = {"pick": _pick, "aside": _aside, "short": _short, "list": _list}
-
-
-def _story(profile: Profile, shared: str, draw: Draw) -> list[Pattern]:
-    lists = phrases()["story"]
-    own = [word for theme in profile.themes for word in theme.adjectives]
-    adjectives = [*draw.some("own adjectives", own, DRAWN), *draw.some("adjectives", _adjectives("story", draw), DRAWN)]
-    opened = tuple(map(article, adjectives))
-    nouns = _nouns(profile)
-    own_gifts = [gift for theme in profile.themes for gift in theme.gifts]
-    gifts = [*draw.some("own gifts", own_gifts, DRAWN), *draw.some("gifts", lists["gifts"], DRAWN // 2)]
-    having = tuple(f"with {gift}" for gift in gifts)
-    both = tuple(f"{one} and {other}" for one, other in _pairs(gifts, "with ") if " and " not in one + other)
-    own_that = [that for theme in profile.themes for that in theme.that]
-    that = (*draw.some("own that", own_that, DRAWN), *draw.some("that", lists["that"], DRAWN))
-    moments = tuple(draw.some("moments", lists["moments"], DRAWN // 2))
-    ways: list[Pattern] = [
-        (opened, nouns, having),
-        (opened, nouns, that),
-        (opened, nouns, both or having),
-        (
-            opened,
-            nouns,
-            tuple(
-                f", {one} and {other}"
-                for one, other in _pairs(draw.some("last", [*own, *_adjectives("story", draw)], DRAWN), "")
-            ),
-        ),
-        ((*map(article, _double(adjectives)),), nouns, that),
-        ((*map(article, _double(adjectives)),), nouns, moments),
-    ]
-    topics = [theme.topic for theme in profile.themes]
-    if len(topics) > 1:
-        blends = tuple(f"blend of {one} and {other}" for one, other in _pairs(topics, ""))
-        ways += [(opened, blends, having), (opened, blends, that)]
-    if origin := _origin(profile):
-        ways += [(opened, nouns, origin, having), (opened, nouns, origin, that)]
-    chosen = draw.some("ways", ways, WAYS)
-    if shared:
-        others = tuple(noun for noun in nouns if not set(noun.split()) & set(shared.split()))
-        common: list[Pattern] = [(opened, nouns, ("in the same vein",)), (opened, nouns, ("of the same kind",))]
-        if others:
-            fitting = [way for way in lists["shared"] if not (shared.startswith("the ") and "much" in way)]
-            alike = [way.format(shared) for way in draw.some("shared", fitting, 2)]
-            common = [(opened, others, (way,)) for way in alike]
-        chosen = [*chosen[: WAYS - 1], *common]
+def _written(place: str, profile: Profile, shared: str, draw: Draw) -> list[Pattern]:
+    """What may stand in a place of a sentence."""
+    chinese = is_chinese(draw.language)
+    lists = phrases_zh() if chinese else phrases()
+    if place == "list":
+        return [(tuple(draw.some("list", lists["lists"], DRAWN)),)]
+    kind = "story" if profile.story else "report" if profile.report else "thing"
+    known = phrasing_zh.facts(profile) if chinese else _facts(profile, kind, shared, lists[kind], draw)
+    if place == "pick" and not profile.countable:
+        known.pop("described", None)
+    source = _Source(lists, kind, profile, known, draw, chinese)
+    groups = {name: source.patterns(name) for name in lists[kind]["ways"]}
+    if place == "short":
+        return draw.some("ways short", groups["short"], WAYS)
+    described = groups.get("described", [])
+    chosen = draw.some("ways", described or groups["free"], WAYS)
+    for name in groups:
+        if name not in _OTHERWISE:
+            chosen += draw.some(f"ways {name}", groups[name], 1)
     return chosen
 
 
-def _thing(profile: Profile, shared: str, draw: Draw, *, bare: bool) -> list[Pattern]:
-    """What tells no story: goods, news, and whatever else is known by little more than its name."""
-    lists = phrases()["report" if profile.report else "thing"]
-    that, when = (tuple(draw.some(name, lists[name], DRAWN_THING)) for name in ("that", "when"))
-    opened, nouns = _opened_thing(profile, draw)
-    if profile.described and (bare or profile.countable):
-        described = (profile.described,)
-        ways: list[Pattern] = [(described,), (described, (",",), opened, nouns, that)]
-        ways += [(described, (",",), opened, nouns, made) for made in [_made(profile)] if made]
-        return draw.some("ways", ways, WAYS)
-    plain: list[Pattern] = [
-        (opened, nouns, that),
-        (tuple(draw.some("worth", lists["worth"], DRAWN_THING)), when),
-        (tuple(draw.some("one", lists["one"], DRAWN_THING)),),
-    ]
-    ways = draw.some("ways", plain, WAYS - 1)
-    if made := _made(profile):
-        made_nouns = nouns if profile.noun or not profile.made_by else tuple(lists["works"])
-        ways += [(opened, made_nouns, made), (opened, made_nouns, made, that)]
-    elif profile.labels:
-        label = shared or draw.one("label", profile.labels)
-        sections = tuple(section.format(label) for section in draw.some("sections", lists["sections"], 2))
-        ways += [(opened, nouns, sections), (opened, nouns, sections, that)]
-    if shared:
-        ways += [(opened, nouns, tuple(lists["same"])), (("another",), nouns, (f"from the {shared} section",))]
-    return draw.some("all ways", ways, WAYS + 1)
+class _Source:
+    """Where the phrases of a text's places come from: the facts, else the lists of its kind, else those of all."""
+
+    def __init__(
+        self,
+        lists: Mapping[str, Any],
+        kind: str,
+        profile: Profile,
+        known: Mapping[str, Sequence[str]],
+        draw: Draw,
+        chinese: bool,
+    ) -> None:
+        self._lists, self._kind, self._known, self._draw = lists, kind, known, draw
+        self._profile = profile
+        self._themes = phrasing_zh.themes_of(profile) if chinese else _themes_of(profile)
+
+    def patterns(self, group: str) -> list[Pattern]:
+        """The ways of a group all of whose places have something to stand there."""
+        found = []
+        for way in self._lists[self._kind]["ways"][group]:
+            parts = _INNER.split(way)
+            names = parts[2::3]
+            drawn = {name: self._drawn(name, names.count(name), f"{group}/{way}") for name in names}
+            if all(drawn.values()):
+                places = [
+                    tuple(f"{before.lstrip()}{article(phrase) if opens else phrase}" for phrase in drawn[name].pop())
+                    for before, opens, name in zip(parts[::3], parts[1::3], names, strict=False)
+                ]
+                end = parts[-1].strip()
+                found.append((*places, (end,)) if end else tuple(places))
+        return found
+
+    def _drawn(self, name: str, times: int, salt: str) -> list[Sequence[str]]:
+        """Phrases for each of the places of a name in one way, different ones in each; nothing where there are none."""
+        if name in self._known:
+            return [self._known[name]] * times if self._known[name] else []
+        own = list(dict.fromkeys(self._themes.get(name, ())))
+        general = [phrase for phrase in self._general(name) if phrase not in own]
+        some = [
+            *self._draw.some(f"own {name} {salt}", own, times * (DRAWN - 1)),
+            *self._draw.some(f"{name} {salt}", general, times * DRAWN),
+        ]
+        return [some[place::times] for place in range(min(times, len(some)))] if len(some) >= times else []
+
+    def _general(self, name: str) -> Sequence[str]:
+        if name == "adjective":
+            return _adjectives(self._lists, self._kind, self._profile, self._draw)
+        found: Sequence[str] = self._lists[self._kind].get(name) or self._lists.get("all", {}).get(name, ())
+        return found
 
 
-def _opened_thing(profile: Profile, draw: Draw) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Adjectives with their articles, and nouns: what it is where that is known."""
-    kind = "report" if profile.report else "thing"
-    lists = phrases()[kind]
+def _themes_of(profile: Profile) -> dict[str, list[str]]:
+    """What the categories of a story say of it."""
+    if not profile.story:
+        return {}
+    themes = profile.themes
+    return {
+        "adjective": [word for theme in themes for word in theme.adjectives],
+        "gift": [gift for theme in themes for gift in theme.gifts],
+        "that": [that for theme in themes for that in theme.that],
+    }
+
+
+def _facts(profile: Profile, kind: str, shared: str, lists: Mapping[str, Any], draw: Draw) -> dict[str, Sequence[str]]:
+    """What the facts of an item put into places. A name that is there without phrases closes the ways that need it."""
+    if kind == "story":
+        nouns = list(dict.fromkeys(noun for theme in profile.themes for noun in theme.nouns))
+        topics = [theme.topic for theme in profile.themes]
+        fitting = [way for way in lists["alike"] if not (shared.startswith("the ") and "much" in way)]
+        return {
+            "noun": nouns,
+            "other": [noun for noun in nouns if not set(noun.split()) & set(shared.split())] if shared else [],
+            "alike": [way.format(shared) for way in draw.some("alike", fitting, DRAWN)] if shared else [],
+            "akin": draw.some("akin", lists["akin"], DRAWN) if shared else [],
+            "topics": [f"{one} and {other}" for one, other in _pairs(topics)],
+            "parts": [f"{one}, part {other}" for one, other in _pairs(topics)],
+            "made": _made(profile, story=True),
+        }
+    label = shared or (draw.one("label", profile.labels) if profile.labels else "")
+    known: dict[str, Sequence[str]] = {
+        "made": _made(profile, story=False),
+        "label": [label] if label and not is_wide(label[0]) else [],
+        "section": [way.format(label) for way in draw.some("section", lists["section"], DRAWN)] if label else [],
+        "same": draw.some("same", lists["same"], DRAWN) if shared else [],
+        "described": [profile.described] if profile.described else [],
+    }
     if profile.noun:
-        adjectives = phrases()["tones"]["enthusiastic"]["thing"] if draw.tone == "enthusiastic" else lists["kinds"]
-        return tuple(map(article, draw.some("kinds", adjectives, DRAWN_THING))), (profile.noun,)
-    adjectives = lists["adjectives"] if profile.report else _adjectives(kind, draw)
-    return tuple(map(article, draw.some("adjectives", adjectives, DRAWN_THING))), tuple(
-        draw.some("nouns", lists["nouns"], DRAWN_THING)
-    )
+        known |= {"noun": [profile.noun], "work": [profile.noun]}
+    elif not profile.made_by:
+        known["work"] = draw.some("work", lists["noun"], DRAWN)
+    return known
 
 
-def _thing_in_short(profile: Profile, draw: Draw) -> list[Pattern]:
-    lists = phrases()["report" if profile.report else "thing"]
-    ways: list[Pattern] = [_opened_thing(profile, draw), (tuple(draw.some("short", lists["short"], DRAWN_THING)),)]
-    return ways
-
-
-def _adjectives(kind: str, draw: Draw) -> list[str]:
-    """Adjectives for any item that is a `story` or a `thing`, in the tone of the text."""
-    toned: list[str] = phrases()["tones"].get(draw.tone, {}).get(kind, phrases()[kind]["adjectives"])
+def _adjectives(lists: Mapping[str, Any], kind: str, profile: Profile, draw: Draw) -> Sequence[str]:
+    """Adjectives for any item of a kind, in the tone of the text; for what is called by its name those that fit any."""
+    own: Sequence[str] = lists[kind].get("kinds" if profile.noun else "adjective", lists[kind]["adjective"])
+    if profile.noun and draw.tone != "enthusiastic":
+        return own
+    toned: Sequence[str] = lists.get("tones", {}).get(draw.tone, {}).get(kind, own)
     return toned
 
 
-def _made(profile: Profile) -> tuple[str, ...]:
-    """Who made a thing, or when it is from."""
-    made = [f"by {name}" for name in profile.made_by[:2]] + ([f"from {profile.brand}"] if profile.brand else [])
-    return tuple(made or ([f"from {profile.year}"] if profile.year is not None else []))
+def _made(profile: Profile, *, story: bool) -> list[str]:
+    """Who made it, who is in it, when or where it is from, what it is of."""
+    made = [f"by {name}" for name in profile.made_by[:2]]
+    if story:
+        made += [f"with {name}" for name in profile.cast[:3]]
+    else:
+        made += [f"from {profile.brand}"] if profile.brand else []
+        made += [f"in {value}" for value in profile.within]
+    return made + ([f"from {profile.year}"] if profile.year is not None else [])
 
 
-def _nouns(profile: Profile) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(noun for theme in profile.themes for noun in theme.nouns))
-
-
-def _origin(profile: Profile) -> tuple[str, ...]:
-    """Who made a story, who is in it, when it is from."""
-    made = [f"by {name}" for name in profile.made_by[:2]] + [f"with {name}" for name in profile.cast[:3]]
-    return tuple(made or ([f"from {profile.year}"] if profile.year is not None else []))
-
-
-def _pairs(values: Sequence[str], before: str) -> Iterable[tuple[str, str]]:
-    """Neighbours in a list, in a circle."""
-    return [(f"{before}{a}", b) for a, b in zip(values, [*values[1:], *values[:1]], strict=True) if a != b]
-
-
-def _double(adjectives: Sequence[str]) -> list[str]:
-    return [f"{one}, {other}" for one, other in _pairs(adjectives, "")]
+def _pairs(values: Sequence[str]) -> Iterable[tuple[str, str]]:
+    """Neighbours in a list, in a circle; none of a single one."""
+    return [(a, b) for a, b in zip(values, [*values[1:], *values[:1]], strict=True) if a != b]
 
 
 def _fit(way: Pattern, room: int) -> Pattern:

@@ -9,15 +9,9 @@ from functools import cache
 from typing import Any
 
 from cluster.messages import Item
-from generation.facts import PEOPLE_KEYS, clean, facts_of
+from generation.facts import PEOPLE_KEYS, WITHIN_KEYS, clean, facts_of
 from generation.words import Theme, phrases, themes
 
-DRAWN = 4
-"""So many phrases of a list stand in one place of one text: a small model would always take the same of all."""
-DRAWN_THING = 3
-"""The same for what tells no story: there is less to choose from, and the same would be said of all the sooner."""
-WAYS = 3
-"""So many patterns a text may choose from."""
 MAX_NAME_CHARS = 40
 _CAST = frozenset(("people", "actors", "cast"))
 _NAME = re.compile(r"[^\W\d_][\w&'’. -]*")
@@ -31,13 +25,14 @@ _SENTENCE = re.compile(r"[^.!?]+(?:\.\d[^.!?]*)*")
 class Profile:
     """What an item gives to talk about. `described` is the beginning of its description where that is a noun with what
     belongs to it; `countable` says that it has its article. `noun` is what it is, where title and category agree (a
-    kettle), `report` whether it tells the news."""
+    kettle), `report` whether it tells the news. `within` are colour, material and place, which stand after "in"."""
 
     themes: tuple[Theme, ...]
     labels: tuple[str, ...]
     made_by: tuple[str, ...]
     brand: str
     cast: tuple[str, ...]
+    within: tuple[str, ...]
     year: int | None
     described: str
     countable: bool
@@ -55,23 +50,27 @@ def profile_of(item: Item) -> Profile:
     facts = facts_of(item)
     labels = [*facts.get("categories", ()), *facts.get("tags", ())]
     known = [themes()[label.lower()] for label in labels if label.lower() in themes()]
+    title = str(facts.get("title", ""))
     people: dict[str, list[str]] = {"cast": [], "made_by": [], "brand": []}
     for key in PEOPLE_KEYS:
         value = item.attributes.get(key, ())
         for name in (value,) if isinstance(value, str) else value if isinstance(value, list | tuple) else ():
             if isinstance(name, str) and _is_name(cleaned := clean(name)):
                 people["cast" if key in _CAST else "brand" if key == "brand" else "made_by"].append(cleaned)
-    described, countable = _described(str(facts.get("description", "")), str(facts.get("title", "")), labels)
+    described, countable = _described(str(facts.get("description", "")), title, labels)
     return Profile(
         themes=tuple(dict.fromkeys(theme for theme in known if theme.nouns)),
         labels=tuple(label for label in facts.get("categories", ()) if _is_name(label)),
         made_by=tuple(people["made_by"]),
-        brand=next(iter(people["brand"]), ""),
+        brand=next((brand for brand in people["brand"] if brand.lower() not in title.lower()), ""),
         cast=tuple(people["cast"]),
+        within=tuple(
+            str(facts[key]) for key in WITHIN_KEYS if _is_name(str(facts.get(key, ""))) and str(facts[key]) not in title
+        ),
         year=facts.get("year"),
         described=described,
         countable=countable,
-        noun=_noun(facts.get("title", ""), labels),
+        noun=_noun(title, labels),
         report=_is_report(facts, labels),
     )
 

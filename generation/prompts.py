@@ -8,6 +8,7 @@ task of a kind: engines compute them once.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -40,6 +41,7 @@ LONG_CHARS = 70
 """Of several titles that could be named as liked, none that is longer is taken."""
 CHINESE_TOKENS = 3
 """A Chinese sentence may take so many times the tokens of an English one: a tokenizer may split its characters."""
+_EITHER = re.compile(r"\[([^\[\]]*)\]")
 LOUD_TONES = frozenset(("playful", "enthusiastic"))
 """Their sentences end with an exclamation mark."""
 
@@ -59,7 +61,7 @@ class SegmentFile(BaseModel):
     """One sentence of a text: what it is about, and the ways to say it, one of which the task chooses.
 
     `{title}`, `{last}`, `{all_titles}`, `{liked}`, `{all_liked}` are filled in; from the first of the places `{pick}`,
-    `{aside}`, `{short}`, `{list}` on (see `phrasing`) the sentence is the model's.
+    `{aside}`, `{short}`, `{list}` on (see `phrasing`) the sentence is the model's. `[Try|Meet]` is one of these words.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -260,7 +262,8 @@ def _segments(sentences: list[SegmentFile], max_chars: int, task: WriteTask, att
         for sentence in _turned(personal, task, number, attempt) + _turned(segment.plain, task, number, attempt):
             if "{last}" in sentence and len(places) == 1:
                 continue
-            begun, rest = _split(sentence, values, loud=task.tone in LOUD_TONES)
+            told_so = _resolved(sentence, task, f"{number}/{attempt}")
+            begun, rest = _split(told_so, values, loud=task.tone in LOUD_TONES)
             room = max_chars - len(begun) - 1
             common = shared if "{liked}" in sentence else ""
             if room >= ROOM_CHARS and (ways := expand(rest, item, common, Draw(task, number, attempt), room)):
@@ -272,6 +275,15 @@ def _turned(sentences: list[str], task: WriteTask, number: int, attempt: int) ->
     """The sentences in a circle from the one that the task chooses; another attempt begins one further."""
     first = (choice(task, f"segment {number}", max(len(sentences), 1)) + attempt) % max(len(sentences), 1)
     return sentences[first:] + sentences[:first]
+
+
+def _resolved(sentence: str, task: WriteTask, salt: str) -> str:
+    """A sentence with one of the alternatives wherever it has some: `[Try|Meet] {title}`."""
+    parts = _EITHER.split(sentence)
+    for place in range(1, len(parts), 2):
+        either = parts[place].split("|")
+        parts[place] = either[choice(task, f"either {salt}/{place}", len(either))]
+    return "".join(parts)
 
 
 def _split(sentence: str, values: Mapping[str, str], *, loud: bool) -> tuple[str, str]:

@@ -56,7 +56,7 @@ def write(walk: Walk, choose: random.Random, limit: int = 60) -> str:
     return text
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.integers(), st.sampled_from(["", "Babe is a", "Try Die Hard 2,", "It is calm."]))
 def test_only_words_of_the_lexicon_are_spelled(seed: int, begun: str) -> None:
     walk = Constrainer(Marks(), frozenset((END,))).walk(LEXICON, begun)

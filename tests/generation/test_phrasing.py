@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 
 import pytest
@@ -24,8 +23,14 @@ NEWS = Item("n", title="Fed holds rates", description="The bank left rates alone
 
 
 def ends(patterns: tuple[Pattern, ...]) -> list[str]:
-    """Every text that patterns allow."""
-    return ["".join(map(joined, way)) for pattern in patterns for way in itertools.product(*pattern)]
+    """Texts that patterns allow: every phrase of every place, with different ones of the others."""
+    return [
+        "".join(
+            joined(places[(n * (step + 1) + n // len(places)) % len(places)]) for step, places in enumerate(pattern)
+        )
+        for pattern in patterns
+        for n in range(3 * max(map(len, pattern)))
+    ]
 
 
 @pytest.mark.parametrize("kind", prompts.KINDS)
@@ -41,9 +46,9 @@ def test_all_that_may_be_written_passes_the_guard(kind: str, liked: tuple[Item, 
             before = ""
             for segment in built.segments:
                 written = ends(segment.phrases.patterns)
-                for end in written[:: max(1, len(written) // 50)]:
+                for end in written:
                     assert check(f"{segment.begun}{end}", before, ground) is None, (segment.begun, end)
-                    assert not re.search(r"\s[,.]|  |\ba [aeiou]\w+ ", end.replace("a one", "")), end
+                    assert not re.search(r"\s[,.]|  |\ba (?!use|uni|one)[aeiou]", end), end
 
 
 @pytest.mark.parametrize("kind", prompts.KINDS)
@@ -53,7 +58,7 @@ def test_chinese_has_no_spaces_and_passes_the_guard(kind: str) -> None:
         built = prompts.build(made)
         ground = ground_of(made, built.instructions, built.max_chars)
         for segment in built.segments:
-            for end in ends(segment.phrases.patterns)[::7]:
+            for end in ends(segment.phrases.patterns):
                 assert check(f"{segment.begun}{end}", "", ground) is None, end
                 assert not re.search(r"[\u3000-\u9fff] | [\u3000-\u9fff]", end) and end.endswith("。"), end
         assert {"《", "》"} & set(built.segments[0].begun) or not profile_of(item).story
