@@ -2,7 +2,8 @@
 
     --pitches 1000       texts over random people and items
     --catalogue demo     the demo's films, or `mixed`: shop items and news, titles that are common words, hold digits,
-                         begin in lower case or give orders
+                         begin in lower case or give orders; `books`, 120 that are made up; `homeware`, the 40 products
+                         of examples/homeware; or a file of items in JSON lines
     --kind pitch         or another kind
     --language en        or zh
     --engine openvino    with the demo model, in process
@@ -33,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.generation_contest import MAX_LIKED, tasks
-from benchmarks.writing_catalogue import mixed_tasks
+from benchmarks.writing_catalogue import mixed_tasks, small_tasks
 from benchmarks.writing_checks import REFERENCE, FactCheck, distinct_2, identified, perplexity, taste_of
 from cluster.messages import Item, TextDone, WriteTask
 from generation.config import GenerationConfig
@@ -49,7 +50,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, prog="python -m benchmarks.writing"
     )
     parser.add_argument("--pitches", type=int, default=1000)
-    parser.add_argument("--catalogue", choices=("demo", "mixed"), default="demo")
+    parser.add_argument("--catalogue", default="demo", help="demo, mixed, books, homeware or a file of items")
     parser.add_argument("--kind", default="pitch")
     parser.add_argument("--language", default="en")
     parser.add_argument("--engine", default="openvino")
@@ -70,8 +71,10 @@ def main() -> int:
         from jobs.movielens import dataset_folder, read_items
 
         items, made = read_items(dataset_folder(), 0), tasks(asked.pitches)
-    else:
+    elif asked.catalogue == "mixed":
         items, made = mixed_tasks(asked.pitches)
+    else:
+        items, made = small_tasks(asked.catalogue, asked.pitches)
     made = [replace(task, kind=asked.kind, language=asked.language) for task in made]
     asked.models_dir.mkdir(parents=True, exist_ok=True)
     tastes = _tastes(items, asked) if asked.tastes and asked.kind == "pitch" else []

@@ -1,8 +1,12 @@
-"""Items that are hard to write about: shop goods, news, books; made up for `benchmarks.writing` and its tests."""
+"""Catalogues for `benchmarks.writing` and its tests: hard items, small catalogues, and files of one's own."""
 
 from __future__ import annotations
 
+import csv
+import json
 import random
+from pathlib import Path
+from typing import Any
 
 from cluster.messages import Item, WriteTask
 
@@ -80,6 +84,51 @@ NEWS = (
     Item("n8", "Markets today", categories=("Business",), attributes={"published_year": 2025}),
 )
 MAX_LIKED = 4
+PEOPLE = 60
+HOMEWARE = Path(__file__).parents[1] / "examples" / "homeware" / "products.csv"
+_TITLES = (
+    "The {one} {thing}",
+    "{thing} of the {other}",
+    "The {thing}'s {other}",
+    "Beyond the {one} {thing}",
+    "{one} {thing}s",
+)
+_ONE = (
+    "Silent",
+    "Crooked",
+    "Hollow",
+    "Amber",
+    "Winter",
+    "Burning",
+    "Northern",
+    "Paper",
+    "Salt",
+    "Distant",
+    "Scarlet",
+    "Golden",
+)
+_THING = (
+    "Harbour",
+    "Orchard",
+    "Letter",
+    "Garden",
+    "Bridge",
+    "Kingdom",
+    "River",
+    "Lantern",
+    "House",
+    "Atlas",
+    "Promise",
+    "Fox",
+)
+_AUTHORS = (
+    ("Ada", "Marta", "Elias", "Ines", "Tomas", "Nora"),
+    ("Okafor", "Lindqvist", "Moreau", "Brandt", "Novak", "Hale"),
+)
+_SHELVES = (
+    "Fantasy", "Romance", "Mystery", "Science Fiction", "Historical Fiction", "Thriller", "Poetry", "Memoir",
+    "Literary Fiction", "Horror",
+)  # fmt: skip
 
 
 def mixed_tasks(n: int) -> tuple[list[Item], list[WriteTask]]:
@@ -91,3 +140,69 @@ def mixed_tasks(n: int) -> tuple[list[Item], list[WriteTask]]:
         liked = source.sample([other for other in pool if other is not item], source.randint(0, MAX_LIKED))
         made.append(WriteTask("pitch", (item,), tuple(liked), seed=number, request_id=str(number)))
     return [*SHOP, *NEWS], made
+
+
+def small_tasks(catalogue: str, n: int) -> tuple[list[Item], list[WriteTask]]:
+    """A small catalogue, and pitches of random items of it for `PEOPLE` people, some of whom like nothing yet.
+
+    Args:
+        catalogue: `books` (120 made-up books), `homeware` (the 40 products of `examples/homeware`), or a file of
+            items in JSON lines, with the names of the API.
+        n: how many pitches.
+    """
+    known = {"books": _books, "homeware": _homeware}
+    items = known[catalogue]() if catalogue in known else _read(Path(catalogue))
+    source = random.Random(7)
+    people = [tuple(source.sample(items, source.randint(0, MAX_LIKED))) for _ in range(PEOPLE)]
+    made = []
+    for number in range(n):
+        liked = source.choice(people)
+        item = source.choice([item for item in items if item not in liked])
+        made.append(WriteTask("pitch", (item,), liked, request_id=str(number)))
+    return items, made
+
+
+def _books() -> list[Item]:
+    source, titles = random.Random(1), dict[str, None]()
+    while len(titles) < 120:
+        thing, other = source.sample(_THING, 2)
+        titles[source.choice(_TITLES).format(one=source.choice(_ONE), thing=thing, other=other)] = None
+    return [
+        Item(
+            f"b{number}",
+            title,
+            categories=tuple(source.sample(_SHELVES, source.randint(1, 2))),
+            attributes={"author": " ".join(map(source.choice, _AUTHORS)), "year": source.randint(1920, 2024)},
+        )
+        for number, title in enumerate(titles)
+    ]
+
+
+def _homeware() -> list[Item]:
+    with HOMEWARE.open(encoding="utf-8", newline="") as file:
+        return [
+            Item(
+                row["sku"],
+                row["name"],
+                row["text"],
+                (row["department"],),
+                tuple(row["tags"].split("|")),
+                {"material": row["material"], "price": float(row["price"]), "launched": int(row["launched"])},
+            )
+            for row in csv.DictReader(file)
+        ]
+
+
+def _read(file: Path) -> list[Item]:
+    rows: list[dict[str, Any]] = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line]
+    return [
+        Item(
+            str(row["item_id"]),
+            row.get("title", ""),
+            row.get("description", ""),
+            tuple(row.get("categories", ())),
+            tuple(row.get("tags", ())),
+            row.get("attributes", {}),
+        )
+        for row in rows
+    ]

@@ -25,10 +25,6 @@ PLACE = re.compile(r"\{(pick|aside|short|list)\}")
 """What is written by the model, in the sentences of a prompt file."""
 DRAWN = 3
 """So many phrases of a list stand in one place of one text: a small model would always take the same of all."""
-WAYS = 2
-"""So many ways a text may choose from, beside those that a fact of the item opens."""
-_OTHERWISE = frozenset(("free", "short", "described"))
-"""Groups of ways that are not added to others."""
 _INNER = re.compile(r"\{(a )?(\w+)\}")
 
 
@@ -41,7 +37,9 @@ def in_common(item: Item, other: Item) -> str:
 
 
 def expand(rest: str, item: Item, shared: str, draw: Draw, room: int) -> tuple[Pattern, ...]:
-    """The patterns of what comes after the beginning of a sentence.
+    """The pattern of what comes after the beginning of a sentence; none where nothing is short enough.
+
+    The draw chooses the way and the model the phrases: of several ways a small model would take the same for all.
 
     Args:
         rest: the sentence from its first place in braces on; at least one.
@@ -58,7 +56,7 @@ def expand(rest: str, item: Item, shared: str, draw: Draw, room: int) -> tuple[P
             found = [(*way, *more) for way in found for more in written]
         elif part.strip():
             found = [(*way, (part.strip(),)) for way in found]
-    return tuple(fitted for way in found if (fitted := _fit(way, room)))
+    return tuple([fitted for way in found if (fitted := _fit(way, room))][:1])
 
 
 def article(phrase: str) -> str:
@@ -79,15 +77,18 @@ def _written(place: str, profile: Profile, shared: str, draw: Draw) -> list[Patt
     if place == "pick" and not profile.countable:
         known.pop("described", None)
     source = _Source(lists, kind, profile, known, draw, chinese)
-    groups = {name: source.patterns(name) for name in lists[kind]["ways"]}
+    groups = {name: found for name in lists[kind]["ways"] if (found := source.patterns(name))}
+    short = groups.pop("short")
     if place == "short":
-        return draw.some("ways short", groups["short"], WAYS)
-    described = groups.get("described", [])
-    chosen = draw.some("ways", described or groups["free"], WAYS)
-    for name in groups:
-        if name not in _OTHERWISE:
-            chosen += draw.some(f"ways {name}", groups[name], 1)
-    return chosen
+        return draw.some("ways short", short, len(short))
+    groups["free"] = groups.pop("described", groups["free"])
+    order = ["shared"] * ("shared" in groups) + ["free"] + draw.some("groups", [*groups], len(groups))
+    first = draw.one("group", order)
+    return [
+        way
+        for name in dict.fromkeys((first, *order))
+        for way in draw.some(f"ways {name}", groups[name], len(groups[name]))
+    ]
 
 
 class _Source:
@@ -173,6 +174,7 @@ def _facts(profile: Profile, kind: str, shared: str, lists: Mapping[str, Any], d
         "made": _made(profile, story=False),
         "label": [label] if label and not is_wide(label[0]) else [],
         "section": [way.format(label) for way in draw.some("section", lists["section"], DRAWN)] if label else [],
+        "mutual": [shared] if shared else [],
         "same": draw.some("same", lists["same"], DRAWN) if shared else [],
         "described": [profile.described] if profile.described else [],
     }

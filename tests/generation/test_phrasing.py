@@ -167,3 +167,27 @@ def test_a_tone_is_heard() -> None:
     (segment,) = prompts.build(task("headline", FATHER, tone="formal")).segments
     said = {word for text in ends(segment.phrases.patterns) for word in words_of(text)}
     assert said & set(phrases()["tones"]["formal"]["story"])
+
+
+def test_another_one_is_said_only_of_what_the_person_likes_one_of() -> None:
+    bowl = Item("b", title="Clover Soup Bowl", categories=("Tableware",))
+    nothing, other, alike = (
+        [
+            text
+            for number in range(80)
+            for segment in prompts.build(task("pitch", bowl, liked=liked, seed=number)).segments
+            for text in ends(segment.phrases.patterns)
+        ]
+        for liked in ((), (LAMP,), (Item("p", title="Moor Plate", categories=("Tableware",)),))
+    )
+    word = re.compile(r"\b(?:another|same|similar|that line)\b")
+    assert not any(map(word.search, [*nothing, *other])) and any(map(word.search, alike))
+
+
+@pytest.mark.parametrize("attributes", [{"color": "olive"}, {"material": "oak"}, {"city": "Old Town"}])
+def test_colour_material_and_place_are_told(attributes: dict[str, str]) -> None:
+    item = Item("x", title="Fennel Stool", categories=("Seats",), attributes=attributes)
+    made = [task("pitch", item, liked=(), seed=number) for number in range(40)]
+    texts = [text for one in made for segment in prompts.build(one).segments for text in ends(segment.phrases.patterns)]
+    told = [text for text in texts if f" in {next(iter(attributes.values()))}" in text]
+    assert told and all(check(text, "", ground_of(made[0], "", 320)) is None for text in told)
