@@ -5,6 +5,8 @@
     --streams 8          requests at a time
     --pregenerate 0,0    popular items, and titles that each is written for, before the trace; its time counts
     --prefetch 0         the first of the popular items that are offered ahead for whoever asks; its time counts
+    --rate 0             so many requests arrive in a second, at random; 0: the next as soon as one ends, which leaves
+                         the writer no idle moment to write ahead in; with a rate believe processor time
     --engine openvino    with the demo model, in process
 
 The cache is the one of the server (`deployments.content_cache`), from cold, with one shard in this process; people are
@@ -30,6 +32,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +68,14 @@ class Replica:
 
     def __init__(self, writer: TextWriter, share: float, info: EngineInfo) -> None:
         self._writer, self._ahead, self._info = writer, Ahead(share), info
+        self.written_ahead = 0
 
     async def write(self, task: WriteTask) -> AsyncGenerator[TextPiece | TextDone]:
         """See there."""
         if task.ahead:
             for frame in await self._ahead.write(self._writer.write(task)):
                 yield frame
+            self.written_ahead += 1
             return
         with self._ahead.live():
             async with aclosing(self._writer.write(task)) as frames:
@@ -94,6 +99,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--streams", type=int, default=8)
     parser.add_argument("--pregenerate", default="0,0")
     parser.add_argument("--prefetch", type=int, default=0)
+    parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--engine", default="openvino")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--models-dir", type=Path, default=Path(tempfile.gettempdir()) / "tailorbird-bench-models")
@@ -136,7 +142,8 @@ async def measure(asked: argparse.Namespace) -> dict[str, Any]:
     before = await _plain(texts, tasks, asked)
 
     settings = Settings(engine=asked.engine, generation=config.model_dump())
-    cached = CachedWriter(Replica(texts, config.prefetch_share, engine.info()), settings)
+    replica = Replica(texts, config.prefetch_share, engine.info())
+    cached = CachedWriter(replica, settings)
     await cached.start([CacheShard(config.cache_bytes)])
     prefetcher = Prefetcher(cached, asked.prefetch)
     prefetcher.start()
@@ -144,7 +151,7 @@ async def measure(asked: argparse.Namespace) -> dict[str, Any]:
     began, cpu = time.perf_counter(), time.process_time()
     await _pregenerate(cached, order, asked)
     pregenerated_s = time.perf_counter() - began
-    served = await _serve(cached, _changing(tasks, order), asked.streams, prefetcher, order)
+    served = await _serve(cached, _changing(tasks, order), asked.streams, prefetcher, order, asked.rate)
     took, cpu = time.perf_counter() - began, time.process_time() - cpu
     await prefetcher.stop()
     (stats,) = await cached.stats()
@@ -163,6 +170,7 @@ async def measure(asked: argparse.Namespace) -> dict[str, Any]:
         "cpu_ms_per_request": {"with": round(1000 * cpu / len(served), 2), "plain": round(1000 * plain_cpu, 2)},
         "pregenerated_s": round(pregenerated_s, 1),
         "engine_requests": written,
+        "written_ahead": replica.written_ahead,
         "template_rate": round(sum(one.done.source == "template" for one in served) / len(served), 4),
         "stale": sum(_is_stale(one, len(tasks), order) for one in served),
         "changed_requests": sum(_changed(one.number, one.task, len(tasks), order) for one in served),
@@ -184,10 +192,13 @@ async def _serve(
     streams: int,
     prefetcher: Prefetcher | None = None,
     order: list[Item] | None = None,
+    rate: float = 0.0,
 ) -> list[Served]:
-    places, served = asyncio.Semaphore(streams), []
+    places, served, source = asyncio.Semaphore(streams), [], random.Random(23)
+    arrivals = list(accumulate(source.expovariate(rate) if rate else 0.0 for _ in tasks))
 
     async def one(number: int, task: WriteTask) -> None:
+        await asyncio.sleep(arrivals[number])
         async with places:
             if prefetcher is not None and order is not None:
                 for item in order[: prefetcher.items]:
@@ -275,7 +286,8 @@ def main() -> int:
     asked.models_dir.mkdir(parents=True, exist_ok=True)
     result = asyncio.run(measure(asked))
     options = {
-        key: getattr(asked, key) for key in ("requests", "plain", "streams", "pregenerate", "prefetch", "threads")
+        key: getattr(asked, key)
+        for key in ("requests", "plain", "streams", "pregenerate", "prefetch", "rate", "threads")
     }
     print(json.dumps({"benchmark": "writing_trace", "setup": options, "results": result}))
     return 1 if result["stale"] or result["personal"]["names_a_foreign_title"] else 0
