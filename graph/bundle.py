@@ -4,6 +4,7 @@ model.json          settings, gates, names and parameters of the sources, figure
 items.json          item ids, in the order of all arrays
 arrays/NAME.npy     every array, memory-mapped when read
 index.faiss         the index over the items' joined target vectors, where there are too many to score all of them
+index_scale.npy     what the joined vectors are multiplied by in the index, and queries divided by
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from graph.factors import FoldInKernel
 from graph.index import build_index, save_index
 from graph.kernels import Kernel
 from graph.model import Bias, Gate, Model
+from graph.retrieval import joined_targets, query_scale
 from graph.traits import Traits
 from graph.weights import EventWeights
 
@@ -89,7 +91,10 @@ def save_model(model: Model, folder: Path) -> None:
         put("reach", model.reach)
     serving = model.config.serving
     if len(model.item_ids) > serving.exhaustive_items:
-        save_index(build_index(joined_targets(model), serving.probe_share, model.config.seed), folder / "index.faiss")
+        scale = query_scale(model)
+        np.save(folder / "index_scale.npy", scale)
+        index = build_index(joined_targets(model) * scale, serving.probe_share, model.config.seed)
+        save_index(index, folder / "index.faiss")
     (folder / "items.json").write_text(json.dumps(list(model.item_ids), ensure_ascii=False), encoding="utf-8")
     words = {
         "format": FORMAT,
@@ -173,10 +178,3 @@ def _load(folder: Path) -> Model:
         traits=traits,
         reach=get("reach") if (folder / "arrays" / "reach.npy").exists() else None,
     )
-
-
-def joined_targets(model: Model) -> np.ndarray:
-    """(N, D): the targets of all factor sources and the biases side by side; `joined_query` is their counterpart."""
-    parts = [kernel.target for kernel in model.active if kernel.target is not None]
-    parts += [bias.values[:, None] for bias in model.active_biases]
-    return np.concatenate(parts, axis=1).astype(np.float32) if parts else model.vectors

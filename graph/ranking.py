@@ -77,7 +77,7 @@ class Ranker:
         model = load_model(folder)
         retriever = None
         if len(model.item_ids) > model.config.serving.exhaustive_items:
-            retriever = Retriever.load(model, folder / "index.faiss")
+            retriever = Retriever.load(model, folder)
         return cls(model, version or str(model.meta.get("version") or folder.name), retriever)
 
     @property

@@ -15,6 +15,7 @@ import scipy.sparse as sp
 
 from cluster.messages import RankQuery
 from graph.index import load_index, search
+from graph.kernels import Sessions
 from graph.model import Model
 from graph.scoring import Batch, Scorer
 
@@ -27,19 +28,25 @@ MAX_MORE = 2_000
 ROOM = 64
 """Where the index knows the whole score, so many are retrieved beyond what is asked for: for twins, and for what
 changes places when half precision becomes single."""
+SCALE_SESSIONS, SCALE_EVENTS = 256, 20
+"""Sessions, and events of each, on which the length of a query's parts is found."""
+LEAST_LENGTH = 1e-4
+"""A part of the queries counts as at least this share of the longest: one that is never asked for is not blown up."""
 
 
 class Retriever:
     """The index over the items' joined targets, and how to ask it."""
 
-    def __init__(self, model: Model, index: Any) -> None:
+    def __init__(self, model: Model, index: Any, scale: np.ndarray) -> None:
         self._index = index
+        self._scale = scale
         self._popular = np.argsort(-(model.popularity + model.jitter), kind="stable")[:POPULAR]
 
     @classmethod
-    def load(cls, model: Model, path: Path) -> Retriever:
-        """Open the index file of a version."""
-        return cls(model, load_index(path))
+    def load(cls, model: Model, folder: Path) -> Retriever:
+        """Open the index in the folder of a version; older versions have it unscaled."""
+        index, scale = load_index(folder / "index.faiss"), folder / "index_scale.npy"
+        return cls(model, index, np.load(scale) if scale.exists() else np.ones(index.d, np.float32))
 
     def pools(
         self,
@@ -57,9 +64,9 @@ class Retriever:
         retrieved beyond `serving.retrieve`, because so many of what is found may be left out. `best` is how many of the
         best scores are wanted of each, when nothing but those is: few are retrieved then, if the index knows it all.
         """
-        vectors = [part.vectors for part in batch.factors]
-        joined = np.concatenate([*vectors, batch.bias_gates], axis=1).astype(np.float32)
+        joined = joined_queries(batch)
         # The biases come last in the index; a model that is asked without them gives them no weight.
+        joined /= self._scale[: joined.shape[1]]
         joined = np.pad(joined, ((0, 0), (0, self._index.d - joined.shape[1])))
         count = scorer.model.config.serving.retrieve
         if best is not None and not batch.tables:
@@ -110,6 +117,36 @@ class Retriever:
                 _, items = search(self._index, joined[row : row + 1], count, mask)
                 found[row] = items[0][items[0] >= 0]
         return found
+
+
+def joined_targets(model: Model) -> np.ndarray:
+    """(N, D): the targets of all factor sources and the biases side by side; `joined_queries` is their counterpart."""
+    parts = [kernel.target for kernel in model.active if kernel.target is not None]
+    parts += [bias.values[:, None] for bias in model.active_biases]
+    return np.concatenate(parts, axis=1).astype(np.float32) if parts else model.vectors
+
+
+def joined_queries(batch: Batch) -> np.ndarray:
+    """(Q, D) float32, whose inner products with `joined_targets` are the scores without those of tables."""
+    vectors = [part.vectors for part in batch.factors]
+    return np.concatenate([*vectors, batch.bias_gates], axis=1).astype(np.float32)
+
+
+def query_scale(model: Model) -> np.ndarray:
+    """(D,): how long each part of a joined query is, for every dimension of the part; found on made-up sessions.
+
+    Lists of similar items are made by distance, in which a source that queries hardly ask for would count as much as
+    the one that decides. Items times it and queries over it keep their products, and make the distance that of scores.
+    """
+    scorer, rng = Scorer(model), np.random.default_rng(model.config.seed)
+    items = [np.unique(rng.integers(len(model.item_ids), size=SCALE_EVENTS)) for _ in range(SCALE_SESSIONS)]
+    batch = scorer.read(Sessions.join([(rng.permutation(some), np.ones(len(some), np.float32)) for some in items]))
+    joined = joined_queries(batch)
+    widths = [part.vectors.shape[1] for part in batch.factors] + [1] * batch.bias_gates.shape[1]
+    if not widths:
+        return np.ones(model.vectors.shape[1], np.float32)
+    lengths = [np.sqrt((part**2).sum(axis=1).mean()) for part in np.split(joined, np.cumsum(widths)[:-1], axis=1)]
+    return np.repeat(np.maximum(lengths, LEAST_LENGTH * max(lengths)), widths).astype(np.float32)
 
 
 def _distinct(numbers: np.ndarray) -> np.ndarray:
