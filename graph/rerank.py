@@ -20,7 +20,7 @@ import numpy as np
 
 from graph.steering import Room
 
-RAISE = 1.2
+RAISE = 1.8
 ALIKE = 0.6
 TASTE = 0.7
 ENOUGH = 1.05
