@@ -29,7 +29,7 @@ def test_the_scaled_index_finds_what_the_unscaled_one_misses(tmp_path: Path) -> 
     model = synthetic_model(ITEMS, config=GraphConfig().model_copy(update={"serving": serving}))
     # A source that sets items far apart, and that sessions hardly ask for.
     long = [replace(k, target=4 * k.target) if k.name == "text" and k.target is not None else k for k in model.kernels]
-    save_model(replace(model, kernels=tuple(long), gates=model.gates | {"text": Gate(level=-4.0)}), tmp_path)
+    save_model(replace(model, kernels=tuple(long), gates={**model.gates, "text": Gate(level=-4.0)}), tmp_path)
     ranker = Ranker.load(tmp_path)
     scale, targets = np.load(tmp_path / "index_scale.npy"), joined_targets(ranker.model)
     assert np.array_equal(scale, query_scale(ranker.model)) and scale.max() > 3 * scale.min() > 0
