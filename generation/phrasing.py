@@ -25,6 +25,8 @@ PLACE = re.compile(r"\{(pick|aside|short|list)\}")
 """What is written by the model, in the sentences of a prompt file."""
 DRAWN = 3
 """So many phrases of a list stand in one place of one text: a small model would always take the same of all."""
+DRAWN_STORY = 5
+"""The same for what tells a story: there is more that is its own."""
 _INNER = re.compile(r"\{(a )?(\w+)\}")
 
 
@@ -127,11 +129,12 @@ class _Source:
         """Phrases for each of the places of a name in one way, different ones in each; nothing where there are none."""
         if name in self._known:
             return [self._known[name]] * times if self._known[name] else []
+        drawn = DRAWN_STORY if self._kind == "story" else DRAWN
         own = list(dict.fromkeys(self._themes.get(name, ())))
         general = [phrase for phrase in self._general(name) if phrase not in own]
         some = [
-            *self._draw.some(f"own {name} {salt}", own, times * (DRAWN - 1)),
-            *self._draw.some(f"{name} {salt}", general, times * DRAWN),
+            *self._draw.some(f"own {name} {salt}", own, times * (drawn - 1)),
+            *self._draw.some(f"{name} {salt}", general, times * drawn),
         ]
         return [some[place::times] for place in range(min(times, len(some)))] if len(some) >= times else []
 
