@@ -94,8 +94,10 @@ class Copy:
         while time.monotonic() - began < START_TIMEOUT_S:
             if self.join is not None and self.beside is None and (self.state_dir / "run.json").exists():
                 self._process.send_signal(signal.SIGSTOP)  # nothing is placed before the other is there
-                self.beside = self.join(self)
-                self._process.send_signal(signal.SIGCONT)
+                try:
+                    self.beside = self.join(self)
+                finally:
+                    self._process.send_signal(signal.SIGCONT)  # a stopped process could not stop its Ray either
             if b"ready in" in self._log.read_bytes():
                 return time.monotonic() - began
             if self._process.poll() is not None:
