@@ -6,9 +6,9 @@ import csv
 import json
 import random
 from pathlib import Path
-from typing import Any
 
 from cluster.messages import Item, WriteTask
+from cluster.records import parse_item
 
 SHOP = (
     Item(
@@ -194,15 +194,5 @@ def _homeware() -> list[Item]:
 
 
 def _read(file: Path) -> list[Item]:
-    rows: list[dict[str, Any]] = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line]
-    return [
-        Item(
-            str(row["item_id"]),
-            row.get("title", ""),
-            row.get("description", ""),
-            tuple(row.get("categories", ())),
-            tuple(row.get("tags", ())),
-            row.get("attributes", {}),
-        )
-        for row in rows
-    ]
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return [parse_item(json.loads(line), now_ms=0) for line in lines if line.strip()]

@@ -58,7 +58,8 @@ def expand(rest: str, item: Item, shared: str, draw: Draw, room: int) -> tuple[P
             found = [(*way, *more) for way in found for more in written]
         elif part.strip():
             found = [(*way, (part.strip(),)) for way in found]
-    return tuple([fitted for way in found if (fitted := _fit(way, room))][:1])
+    first = next((fitted for way in found if (fitted := _fit(way, room))), None)
+    return () if first is None else (first,)
 
 
 def article(phrase: str) -> str:

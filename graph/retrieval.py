@@ -146,7 +146,8 @@ def query_scale(model: Model) -> np.ndarray:
     if not widths:
         return np.ones(model.vectors.shape[1], np.float32)
     lengths = [np.sqrt((part**2).sum(axis=1).mean()) for part in np.split(joined, np.cumsum(widths)[:-1], axis=1)]
-    return np.repeat(np.maximum(lengths, LEAST_LENGTH * max(lengths)), widths).astype(np.float32)
+    least = LEAST_LENGTH * max(lengths) or 1.0  # nothing is asked for: as it is
+    return np.repeat(np.maximum(lengths, least), widths).astype(np.float32)
 
 
 def _distinct(numbers: np.ndarray) -> np.ndarray:

@@ -16,12 +16,9 @@ from graph.model import Gate
 from graph.ranking import Ranker
 from graph.retrieval import joined_queries, joined_targets, query_scale
 from graph.scoring import Scorer
+from tests.graph.test_index import exact, recall
 
 ITEMS, SHARE = 20_000, 0.06
-
-
-def recall(found: np.ndarray, exact: np.ndarray) -> float:
-    return float(np.mean([len(set(a) & set(b)) / len(b) for a, b in zip(found.tolist(), exact.tolist(), strict=True)]))
 
 
 def test_the_scaled_index_finds_what_the_unscaled_one_misses(tmp_path: Path) -> None:
@@ -36,9 +33,9 @@ def test_the_scaled_index_finds_what_the_unscaled_one_misses(tmp_path: Path) -> 
 
     views = synthetic_sessions(ranker.model, 64, 20)
     queries = joined_queries(Scorer(ranker.model).read(ranker.sessions(views)))
-    exact = np.argsort(-(queries @ targets.T), axis=1)[:, :10]
-    scaled = recall(search(load_index(tmp_path / "index.faiss"), queries / scale, 10)[1], exact)
-    plain = recall(search(build_index(targets, SHARE, ranker.model.config.seed), queries, 10)[1], exact)
+    best = exact(targets, queries, 10)
+    scaled = recall(search(load_index(tmp_path / "index.faiss"), queries / scale, 10)[1], best)
+    plain = recall(search(build_index(targets, SHARE, ranker.model.config.seed), queries, 10)[1], best)
     print(f"of the exact ten {scaled:.3f} scaled, {plain:.3f} plain")
     assert scaled > 0.87 and scaled > plain + 0.08
     # A version of before has no scale, and is read as it is.
