@@ -19,6 +19,8 @@ reflects it, at half of the mixed peak. `cpu_us` is CPU time a request, by proce
     --state DIR     a state directory with a trained version (it is copied); default: ./.tailorbird, or if that has
                     none, the demo is loaded and trained first
     --rows N        events in the store before anything is timed (people with real sessions, repeated)
+    --items N       an invented catalogue of N items instead, and `--users` people of 20 events each; without Finder,
+                    which would first embed the titles
     --only A,B      these parts alone
 """
 
@@ -36,7 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.serving_bench import Bench, effect
-from benchmarks.serving_data import clone, fill, prepare
+from benchmarks.serving_data import clone, fill, invent, prepare
 from cluster.config import load_settings
 from cluster.launch import RayHead
 from cluster.ports import free_ports
@@ -131,6 +133,8 @@ def main() -> None:
     parser.add_argument("--state", type=Path, default=Path(".tailorbird"))
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--items", type=int)
+    parser.add_argument("--users", type=int, default=1_000_000)
     parser.add_argument("--people", type=int, default=10_000, help="people that lists are of; default: 10000")
     parser.add_argument("--connections", default="1,32,128")
     parser.add_argument("--only", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
@@ -143,7 +147,10 @@ def main() -> None:
         parser.error("--only: effect needs mixed, whose peak it halves")
     with tempfile.TemporaryDirectory(prefix="tbb", dir="/tmp") as folder:
         state = Path(folder) / "s"
-        if (arguments.state / "artifacts").exists():
+        if arguments.items:
+            state.mkdir()
+            os.environ["TAILORBIRD_FINDER__MAX_REPLICAS"] = "0"
+        elif (arguments.state / "artifacts").exists():
             clone(arguments.state, state)
         else:
             prepare(state)
@@ -151,16 +158,21 @@ def main() -> None:
         (port,) = free_ports(1)
         os.environ |= {"TAILORBIRD_STATE_DIR": str(state), "TAILORBIRD_PORT": str(port)}
         settings = load_settings()
-        rows = fill(settings, arguments.rows, arguments.people)
+        if arguments.items:
+            rows = invent(settings, arguments.items, max(arguments.users, arguments.people))
+            items = [f"item-{number}" for number in range(arguments.items)]
+        else:
+            rows = fill(settings, arguments.rows, arguments.people)
+            items = [str(number) for number in range(1, 1683)]
         head = RayHead(settings)
         try:
-            items = [str(number) for number in range(1, 1683)]
             bench = Bench(settings, head.start(), head, arguments.people, items, arguments.seconds)
             out = measure(bench, connections, [name for name in PARTS if name in wanted])
         finally:
             head.stop()
             shutil.rmtree(head.temp_dir, ignore_errors=True)
-    about = {"cores": os.cpu_count(), "people": arguments.people, "rows_before": rows, "seconds": arguments.seconds}
+    about = {"cores": os.cpu_count(), "items": len(items), "people": arguments.people}
+    about |= {"rows_before": rows, "seconds": arguments.seconds}
     print(json.dumps({"benchmark": "serving", **about, **out, "ratios": ratios(out, connections)}))
 
 
