@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -123,6 +123,12 @@ class Interactions:
             self.user_ids, self.item_ids, self.types, self.user[mask], self.item[mask], self.type_code[mask],
             self.value[mask], self.time_ms[mask], self.strength[mask], self.max_strength,
         )  # fmt: skip
+
+    def without_items(self, gone: np.ndarray) -> Interactions:
+        """The same without the items where `gone` (N,) holds, of which there may be no rows."""
+        number = np.cumsum(~gone) - 1
+        kept = tuple(item_id for item_id, out in zip(self.item_ids, gone.tolist(), strict=True) if not out)
+        return replace(self, item_ids=kept, item=number[self.item].astype(self.item.dtype))
 
     def view(self, user: int, first: int | None = None) -> SessionView:
         """What a session of this user would hold (its first events only, if so asked)."""

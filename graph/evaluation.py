@@ -7,7 +7,7 @@ training part. What is asked is what a server would be asked: the `Ranker`, with
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -28,10 +28,12 @@ from graph.metrics import (
 )
 from graph.model import Model
 from graph.ranking import Ranker
-from graph.splits import Split, cold_item_split, cold_session_split, random_split, temporal_split
+from graph.splits import Split, cold_item_split, cold_session_split, open_item_split, random_split, temporal_split
 
 COLD_FIRST = (1, 3, 5, 10, 20)
-FAMILIES = ("random", "temporal", "cold-session", "cold-item")
+FAMILIES = ("random", "temporal", "cold-session", "cold-item", "open-item")
+ONLY_NEW = "open-item-new"
+"""The view of the same lists whose truth are the new items alone."""
 GRAPH_ALONE = "graph model alone"
 FIGURES = ("ndcg", "recall", "precision", "map")
 
@@ -49,6 +51,8 @@ def views_of(protocols: Sequence[str]) -> dict[str, tuple[str, ...]]:
             found.setdefault(name, {}).update(dict.fromkeys(f"cold-session-{first}" for first in COLD_FIRST))
         elif not family and first.isdigit() and int(first):
             found.setdefault("cold-session", {})[name] = None
+        elif name == "open-item":
+            found.setdefault(name, {}).update(dict.fromkeys((name, ONLY_NEW)))
         elif name in FAMILIES:
             found.setdefault(name, {})[name] = None
         else:
@@ -61,6 +65,13 @@ def splits_of(family: str, views: Iterable[str], data: Interactions, seed: int) 
     """The split of each view; all have the same training part."""
     if family == "cold-session":
         return {view: cold_session_split(data, int(view.rsplit("-", 1)[1]), seed=seed) for view in views}
+    if family == "open-item":
+        split = open_item_split(data, seed=seed)
+        assert split.new is not None
+        truth = split.truth.multiply(sp.csr_matrix(split.new[None], dtype=np.float32)).tocsr()
+        truth.eliminate_zeros()
+        both = {family: split, ONLY_NEW: replace(split, truth=truth)}
+        return {view: both[view] for view in views}
     make = {"random": random_split, "temporal": temporal_split, "cold-item": cold_item_split}[family]
     return {family: make(data, seed=seed)}
 
@@ -88,7 +99,7 @@ def parts_of(model: Model, ablation: bool = True) -> dict[str, Model]:
     if not ablation:
         return parts
     parts["without the graph"] = model.only(*(name for name in model.gates if name not in graph))
-    for name in model.gates:
+    for name in [kernel.name for kernel in model.active] + [bias.name for bias in model.active_biases]:
         if name not in graph:
             parts[f"only {name}"] = model.only(name)
     return parts

@@ -23,14 +23,14 @@ from graph.itemitem import item_item_kernel
 from graph.kernels import Kernel
 from graph.likeness import LIKENESS, likeness_kernel
 from graph.metrics import ndcg, top
-from graph.model import Bias, Carry, Gate, Model
+from graph.model import NEW, UNMET, Bias, Carry, Gate, Model
 from graph.order import order_kernels
 from graph.reach import reach_of
 from graph.reporting import Report, silent
 from graph.splits import Split
 from graph.train import Trained, is_sampled, train_encoder
 from graph.traits import Traits
-from graph.unmet import learn_shares
+from graph.unmet import learn_unmet
 from graph.warm import EncoderState, Warm
 from graph.weighing import divisions, sampled, weigh
 from graph.weights import EventWeights
@@ -127,7 +127,7 @@ def fit(
     held = parts[0][0]
     tell("combine", 0.0, f"{sum(len(split.users) for split in splits)} sessions")
     names = {kernel.name for kernel in held.kernels} | {bias.name for bias in held.biases}
-    known = dict(warm.gates) if warm and set(warm.gates) - {LIKENESS} == names else None
+    known = dict(warm.gates) if warm and set(warm.gates) - {LIKENESS, UNMET, NEW} == names else None
     asked = [(sources, split) for sources, split in parts if len(split.users)]
     gates, figures = weigh(asked, config, known, live) if asked else (known or {}, {})
     epochs = max(round(float(np.mean([sources.trained.epochs for sources, _ in parts]))), 1)
@@ -145,9 +145,11 @@ def fit(
     rng = np.random.default_rng(config.seed)
     gates = gates or {name: Gate() for name in (*KERNELS, "popular")}
     if known is None and sources.content is not None:
-        gates = learn_shares(sources, data, gates, content.hashed, content.text, config)
+        gates = learn_unmet(asked, gates, content.hashed, content.text, config)
     if LIKENESS in gates:
         sources = replace(sources, kernels=(*sources.kernels, likeness_kernel(len(data.item_ids))))
+    if NEW in gates:
+        sources = replace(sources, biases=(*sources.biases, Bias(NEW, np.zeros(len(data.item_ids), np.float32))))
     sources = _with_unmet(sources, content, gates)
     trained_for = max(warm.epochs, 1) if warm else epochs
     until_ms = int(data.time_ms.max()) if len(data) else 0

@@ -15,6 +15,8 @@ import scipy.sparse as sp
 
 STRONGEST = 50
 """Anchors per new item that count for sparse matrices."""
+NONE = 1e-9
+"""By a share below this new items do not stand out at all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +85,9 @@ class Fresh:
 
 def carried_rows(weights: np.ndarray, of_anchors: np.ndarray, share: float) -> np.ndarray:
     """(n, ...): sums of the rows (A, ...) by `weights` (n, A), which stand out from the rows' mean by `share`."""
+    if share < NONE:
+        mean = of_anchors.mean(axis=0, dtype=np.float64).astype(of_anchors.dtype)
+        return np.repeat(mean[None], len(weights), axis=0)
     found = weights @ of_anchors
     if share != 1.0:
         found = share * found + (1.0 - share) * of_anchors.mean(axis=0)

@@ -14,11 +14,17 @@ from graph.content import ContentMap
 from graph.fresh import carried_rows, strongest_anchors
 from graph.kernels import Kernel, Sessions
 from graph.likeness import LIKENESS
+from graph.stretch import Stretch
 from graph.traits import Traits
 from graph.weights import EventWeights
 
 if TYPE_CHECKING:
     from graph.warm import Warm
+
+UNMET = "unmet"
+"""The gate by which items that nobody met stand further out by the factorisation (`graph.unmet`, `graph.stretch`)."""
+NEW = "new"
+"""The source that lifts items that came after the version was made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +125,13 @@ class Model:
             found = kernel.scores(sessions) * self.gates[kernel.name](x)[:, None].astype(np.float32)
             if kernel.name == LIKENESS:
                 found[:, self.popularity > 0] = 0.0
+            elif kernel.name == "factors" and UNMET in self.gates and self.content is not None:
+                assert kernel.target is not None
+                stretch = Stretch.of(kernel.target, self.popularity, self.content.anchors, None)
+                if stretch is not None:
+                    middle = found[:, self.content.anchors].mean(axis=1, keepdims=True)
+                    apart = found[:, stretch.items] - middle
+                    found[:, stretch.items] = middle + self.gates[UNMET](x)[:, None].astype(np.float32) * apart
             total += found
         for bias in self.active_biases:
             total += self.gates[bias.name](x)[:, None].astype(np.float32) * bias.values[None, :]
@@ -141,7 +154,7 @@ class Model:
                 kept.append(kernel)
         if len(kept) == len(self.kernels):
             return self
-        names = {kernel.name for kernel in kept} | {bias.name for bias in self.biases}
+        names = {kernel.name for kernel in kept} | {bias.name for bias in self.biases} | {UNMET}
         gates = {name: gate for name, gate in self.gates.items() if name in names}
         return replace(self, kernels=tuple(kept), gates=gates)
 

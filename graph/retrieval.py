@@ -91,7 +91,7 @@ class Retriever:
                     candidates = np.intersect1d(candidates, only, assume_unique=True)
             scores = batch.bias_gates[row].astype(np.float32) @ scorer.bias_values[:, candidates]
             for part in batch.factors:
-                scores += part.targets(candidates) @ part.vectors[row]
+                scores += part.targets(candidates[None], np.array([row]))[0] @ part.vectors[row]
             for (items, values), new in zip(rows, news, strict=True):
                 _add(scores, candidates, items, values)
                 if new is not None:

@@ -16,7 +16,8 @@ from graph.factors import FoldInKernel, Solver
 from graph.fresh import Fresh
 from graph.kernels import Kernel, Sessions
 from graph.likeness import LIKENESS, Likeness, LikenessPart
-from graph.model import Model, context
+from graph.model import NEW, UNMET, Bias, Model, context
+from graph.stretch import Stretch
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +30,13 @@ class FactorPart:
     rows: np.ndarray
     vectors: np.ndarray
     solver: Solver | None
+    stretch: Stretch | None = None
 
-    def targets(self, items: np.ndarray) -> np.ndarray:
-        """(..., d) target vectors of items, old or new."""
+    def targets(self, items: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """(Q, n, d) target vectors of items (Q, n), old or new, for the sessions `rows`, by default each one's own."""
         assert self.kernel.target is not None
-        return _rows(self.kernel.target, self.fresh_target, items)
+        found = _rows(self.kernel.target, self.fresh_target, items)
+        return found if self.stretch is None else self.stretch.moved(found, items, rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +142,7 @@ class Scorer:
         biases = self.model.active_biases if self.biased else ()
         self.biases = biases
         self.bias_values = (
-            np.stack([self.join(bias.values, self._share(bias.name)) for bias in biases]).astype(np.float32)
+            np.stack([self._bias(bias) for bias in biases]).astype(np.float32)
             if biases
             else np.zeros((0, self.size), np.float32)
         )
@@ -149,6 +152,7 @@ class Scorer:
         self._fresh_targets = [
             rows(k.target, self._share(k.name)) if rows and k.target is not None else None for k in self._factors
         ]
+        self._stretch = [self._stretch_of(k, new) for k, new in zip(self._factors, self._fresh_targets, strict=True)]
 
     @property
     def size(self) -> int:
@@ -161,6 +165,17 @@ class Scorer:
 
     def _share(self, name: str) -> float:
         return self.model.gates[name].share
+
+    def _bias(self, bias: Bias) -> np.ndarray:
+        if bias.name == NEW and self.fresh is not None:
+            return np.concatenate([bias.values, np.ones(len(self.fresh), dtype=np.float32)])
+        return self.join(bias.values, self._share(bias.name))
+
+    def _stretch_of(self, kernel: Kernel, fresh: np.ndarray | None) -> Stretch | None:
+        content = self.model.content
+        if kernel.name != "factors" or UNMET not in self.model.gates or content is None or kernel.target is None:
+            return None
+        return Stretch.of(kernel.target, self.model.popularity, content.anchors, fresh)
 
     def vectors(self, items: np.ndarray) -> np.ndarray:
         """(n, d): unit vectors of items, old or new, that tell how alike they are."""
@@ -195,7 +210,10 @@ class Scorer:
             if isinstance(kernel, FoldInKernel):
                 solver = kernel.solver(sessions.offsets, rows)
                 vectors = solver.solve_all(vectors)
-            factors.append(FactorPart(kernel, self._fresh_targets[place], weight, rows, vectors, solver))
+            stretch = self._stretch[place]
+            if stretch is not None:
+                stretch = stretch.by(self.model.gates[UNMET](x))
+            factors.append(FactorPart(kernel, self._fresh_targets[place], weight, rows, vectors, solver, stretch))
         tables = []
         for group in self._tables:
             total = gated(group[0])
@@ -226,6 +244,8 @@ class Scorer:
             old += part.vectors @ part.kernel.target.T
             if part.fresh_target is not None:
                 total[:, items:] += part.vectors @ part.fresh_target.T
+            if part.stretch is not None:
+                total[:, part.stretch.items] += part.stretch.scores(part.vectors)
         return total
 
     def _product(self, kernel: Kernel, sessions: Sessions, weights: np.ndarray) -> np.ndarray | sp.csr_matrix:

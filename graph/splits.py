@@ -12,6 +12,8 @@ from graph.kernels import Sessions
 
 COLD_FIRST = (1, 2, 4, 8, 14)
 """How few events strangers are met with, up to twice as many, when a model learns its weights."""
+OPEN_SEED = 5000
+"""Added to the seed for the draw of the items that come after training."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +22,8 @@ class Split:
 
     `train` makes the model. `visible` are the events that the users asked about, `users` (Q,), are known by. `truth`
     (Q, N) marks what they met afterwards; `candidates` (N,), where given, are the only items to rank. `fresh` (Q, N),
-    where a moment was given, marks what of the truth happened after it.
+    where a moment was given, marks what of the truth happened after it. `new` (N,), where given, are the items that are
+    to come after the model was made.
     """
 
     train: Interactions
@@ -29,6 +32,7 @@ class Split:
     truth: sp.csr_matrix
     candidates: np.ndarray | None = None
     fresh: sp.csr_matrix | None = None
+    new: np.ndarray | None = None
 
     def sessions(self) -> Sessions:
         """The sessions of the users asked about."""
@@ -91,6 +95,20 @@ def cold_item_split(data: Interactions, share: float = 0.1, seed: int = 0) -> Sp
     is_cold[rng.permutation(items)[: max(1, round(len(items) * share))]] = True
     split = _split(data, is_cold[data.item])
     return Split(split.train, split.visible, split.users, split.truth, is_cold)
+
+
+def open_item_split(data: Interactions, share: float = 0.1, held: float = 0.25, seed: int = 0) -> Split:
+    """The random split, in which a share of the items comes after training; all items are ranked.
+
+    Nobody is known by events with the new items. They are among what is to be found as often as the others are.
+    """
+    split = random_split(data, held, seed)
+    rng = np.random.default_rng(seed + OPEN_SEED)
+    new = np.zeros(data.shape[1], dtype=bool)
+    met = rng.permutation(np.flatnonzero(np.bincount(data.item, minlength=data.shape[1]) > 0))
+    new[met[: max(1, round(len(met) * share))]] = True
+    train, visible = (events.take(~new[events.item]) for events in (split.train, split.visible))
+    return replace(split, train=train, visible=visible, new=new)
 
 
 def newest_split(data: Interactions, since_ms: int, held_out: float, max_users: int, seed: int) -> Split:

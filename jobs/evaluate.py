@@ -37,7 +37,9 @@ from jobs.peers.registry import PEERS, QUICK, peers_named
 def main(
     protocol: Annotated[
         list[str] | None,
-        typer.Option(help="`random`, `temporal`, `cold-session` (or one of it, `cold-session-5`), `cold-item`, `all`."),
+        typer.Option(
+            help="`random`, `temporal`, `cold-session` (or one, `cold-session-5`), `cold-item`, `open-item`, `all`."
+        ),
     ] = None,
     data: Annotated[
         str,

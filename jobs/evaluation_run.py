@@ -34,9 +34,10 @@ CURVE = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 VALIDATION_SEED = 1000
 """Added to the seed of a split for the division of its training part on which peers are tuned."""
 
+WITHOUT_NEW = "without the new items"
+"""What our model is called that shows none of the items that came after it."""
+
 Tell = Callable[[float, str], None]
-Lists = dict[str, dict[str, np.ndarray]]
-"""Item numbers (Q, k) by model and view."""
 
 
 def at_diversity(diversity: float) -> str:
@@ -86,7 +87,8 @@ class Evaluation:
         """Figures by view and model of what was asked: of these models, and of all parts of ours."""
         splits = splits_of(family, views, self.data, seed)
         aspects = Aspects.of(self.data, self.items, self.content)
-        parts = self._parts(family, splits, seed) if self.ablation else []
+        shown = self.ablation or any(split.new is not None for split in splits.values())
+        parts = self._parts(family, splits, seed) if shown else []
         found: dict[str, dict[str, Measured]] = {}
         for view, split in splits.items():
             for name in (*names, *parts):
@@ -103,21 +105,41 @@ class Evaluation:
             self.unfinished.append(what)
 
     def _ask_ours(self, family: str, splits: dict[str, Split], seed: int, tell: Tell) -> None:
-        train = next(iter(splits.values())).train
+        first = next(iter(splits.values()))
+        train, content = first.train, self.content
+        if first.new is not None:
+            train, content = train.without_items(first.new), self._known(~first.new)
         model = fit(
-            train, self.content, self.weights, self.config, lambda stage, share, note: tell(share, f"{stage} {note}")
+            train, content, self.weights, self.config, lambda stage, share, note: tell(share, f"{stage} {note}")
         )
         ranker = Ranker(model, "evaluated")
+        parts = {name: Ranker(part, "part") for name, part in parts_of(model, self.ablation).items()}
+        if first.new is not None:
+            parts, ranker = {WITHOUT_NEW: ranker}, self._with_new(ranker, first.new)
         for view, split in splits.items():
             for value in CURVE if self.curve else ():
                 self._keep(at_diversity(value), view, split, seed, served_lists(ranker, split, self.k, value))
-        parts = parts_of(model, self.ablation)
         for name, part in parts.items():
             for view, split in splits.items():
-                self._keep(name, view, split, seed, served_lists(Ranker(part, "part"), split, self.k))
+                self._keep(name, view, split, seed, served_lists(part, split, self.k))
         self._note(self._parts_path(family, splits, seed), list(parts))
         for view, split in splits.items():
             self._keep(OURS, view, split, seed, served_lists(ranker, split, self.k))
+
+    def _known(self, kept: np.ndarray) -> Content:
+        """What is known of the items where `kept` (N,) holds."""
+        ids = tuple(item_id for item_id, there in zip(self.data.item_ids, kept.tolist(), strict=True) if there)
+        return Content.of(ids, self.items, self.config, self._texts(kept))
+
+    def _with_new(self, ranker: Ranker, new: np.ndarray) -> Ranker:
+        """The ranker beside whose version the items where `new` (N,) holds have come, as they do while it serves."""
+        ids = [self.data.item_ids[number] for number in np.flatnonzero(new)]
+        return ranker.with_items([self.items[item_id] for item_id in ids if item_id in self.items], self._texts(new))
+
+    def _texts(self, chosen: np.ndarray) -> dict[str, np.ndarray]:
+        text = self.content.text
+        numbers = [] if text is None else np.flatnonzero(chosen & (np.abs(text).sum(axis=1) > 0)).tolist()
+        return {self.data.item_ids[number]: text[number] for number in numbers} if text is not None else {}
 
     def _ask(self, peer: Peer, family: str, splits: dict[str, Split], seed: int) -> None:
         lists = peer_lists(peer, self.content, splits, self._choices(peer, family, splits, seed), seed, self.k)

@@ -14,7 +14,7 @@ from graph.content import ContentMap
 from graph.fresh import Fresh
 from graph.kernels import Kernel, Sessions
 from graph.likeness import LIKENESS, likeness_kernel
-from graph.model import Carry, Model
+from graph.model import NEW, UNMET, Bias, Carry, Gate, Model
 from graph.ranking import Ranker
 from graph.scoring import Scorer
 from graph.weights import EventWeights
@@ -36,7 +36,17 @@ def widened(model: Model, fresh: Fresh) -> Model:
         item_ids=model.item_ids + tuple(f"new {n}" for n in range(len(fresh))),
         kernels=tuple(carry.kernel(kernel, model.gates[kernel.name].share) for kernel in model.kernels),
         biases=tuple(
-            replace(b, values=np.concatenate([b.values, carry.rows(b.values, model.gates[b.name].share)]))
+            replace(
+                b,
+                values=np.concatenate(
+                    [
+                        b.values,
+                        np.ones(len(fresh), np.float32)
+                        if b.name == NEW
+                        else carry.rows(b.values, model.gates[b.name].share),
+                    ]
+                ),
+            )
             for b in model.biases
         ),
         popularity=np.pad(model.popularity, (0, len(fresh))),
@@ -52,6 +62,16 @@ def liking(model: Model) -> Model:
         kernels=(*model.kernels, likeness_kernel(len(model.item_ids))),
         gates=dict(model.gates) | {LIKENESS: replace(model.gates["factors"], level=-0.5)},
         popularity=popularity,
+    )
+
+
+def apart(model: Model) -> Model:
+    """The same in which items that nobody met stand out by the factorisation, and new ones begin higher."""
+    gates = {name: replace(gate, unmet=0.0 if name == "factors" else -30.0) for name, gate in model.gates.items()}
+    return replace(
+        model,
+        biases=(*model.biases, Bias(NEW, np.zeros(len(model.item_ids), np.float32))),
+        gates=gates | {UNMET: Gate(1.0, slope=0.5, still=0.2), NEW: Gate(-0.5, slope=0.3)},
     )
 
 
@@ -85,8 +105,16 @@ def unlike(model: Model) -> Model:
 
 @pytest.mark.parametrize(
     "made",
-    [lambda m: m, sparse, unlike, lambda m: unlike(sparse(m)), liking, lambda m: liking(unlike(m))],
-    ids=["dense", "sparse", "dense, unlike", "sparse, unlike", "liking", "liking, unlike"],
+    [
+        lambda m: m,
+        sparse,
+        unlike,
+        lambda m: unlike(sparse(m)),
+        liking,
+        lambda m: liking(unlike(m)),
+        lambda m: apart(liking(m)),
+    ],
+    ids=["dense", "sparse", "dense, unlike", "sparse, unlike", "liking", "liking, unlike", "apart"],
 )
 def test_new_items_score_as_if_they_were_in_the_model(model: Model, made: object) -> None:
     model = made(model)  # type: ignore[operator]

@@ -3,7 +3,14 @@ from __future__ import annotations
 import numpy as np
 
 from graph.dataset import Interactions
-from graph.splits import cold_item_split, cold_session_split, learning_split, random_split, temporal_split
+from graph.splits import (
+    cold_item_split,
+    cold_session_split,
+    learning_split,
+    open_item_split,
+    random_split,
+    temporal_split,
+)
 from graph.weights import EventWeights
 
 
@@ -37,6 +44,17 @@ def test_cold_items_are_ranked_among_themselves(data: Interactions) -> None:
     assert split.candidates.sum() == 6
     assert not split.candidates[split.train.item].any()
     assert split.candidates[split.truth.indices].all()
+
+
+def test_items_that_come_later_are_known_to_nobody_and_wanted_as_others_are(data: Interactions) -> None:
+    split, plain = open_item_split(data, seed=2), random_split(data, seed=2)
+    assert split.new is not None and split.new.sum() == 6
+    assert not np.isin(np.flatnonzero(split.new), split.train.item).any()
+    assert not np.isin(np.flatnonzero(split.new), split.visible.item).any()
+    assert (split.truth != plain.truth).nnz == 0 and split.truth[:, split.new].nnz > 0
+    known = split.train.without_items(split.new)
+    assert [known.item_ids[i] for i in known.item] == [split.train.item_ids[i] for i in split.train.item]
+    assert set(split.train.item_ids) - set(known.item_ids) == {data.item_ids[i] for i in np.flatnonzero(split.new)}
 
 
 def test_learning_split_mixes_all_situations(data: Interactions) -> None:

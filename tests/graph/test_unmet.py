@@ -1,4 +1,4 @@
-"""Sources are worth for new items what they were worth for items that were taken for new."""
+"""Items that nobody met stand among the others as far apart, and from such a level, as was measured."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 
 from cluster.messages import Item, RankQuery, SessionView
 from graph.config import GraphConfig
 from graph.dataset import Interactions
+from graph.factors import fold_in_kernel
 from graph.kernels import Kernel
 from graph.likeness import LIKENESS, likeness_kernel
-from graph.model import Bias, Gate, Model
+from graph.model import NEW, UNMET, Bias, Gate, Model, context
 from graph.ranking import Ranker
 from graph.scoring import Scorer
-from graph.unmet import SHARE_OF_FACTORS, learn_shares, tied
+from graph.splits import Split, random_split
+from graph.unmet import LEVEL, NEVER, SPREAD, learn_unmet
 from graph.weights import EventWeights
 
 RNG = np.random.default_rng(3)
@@ -31,12 +32,12 @@ class Made:
 
 
 def world() -> tuple[Interactions, np.ndarray]:
-    """People who like one kind of items, and features that name the kinds."""
+    """People who like one kind of items, some of them more than a few, and features that name the kinds."""
     kind = np.arange(ITEMS) % KINDS
     users, items = [], []
     for user in range(PEOPLE):
         own = np.flatnonzero(kind == user % KINDS)
-        for item in RNG.permutation(own)[:20]:
+        for item in RNG.permutation(own)[: 6 + user % 25]:
             users.append(str(user))
             items.append(str(item))
     data = Interactions.from_columns(users, items, EventWeights(), catalogue=[str(n) for n in range(ITEMS)])
@@ -44,39 +45,47 @@ def world() -> tuple[Interactions, np.ndarray]:
     return data, np.eye(KINDS, dtype=np.float32)[of]
 
 
-def test_what_carries_over_by_content_is_worth_more_than_what_does_not() -> None:
-    data, facts = world()
-    wrong = np.roll(facts, 1, axis=1)
-    popularity = np.asarray(data.pairs.positive.sum(axis=0)).ravel()
-    made = Made(
-        (Kernel("kinds", source=facts, target=facts * 0.3), Kernel("wrong", source=facts, target=wrong * 0.5)),
-        (Bias("popular", np.log1p(popularity).astype(np.float32)),),
-        popularity,
+def learnt(data: Interactions) -> tuple[dict[str, Gate], Made, Split]:
+    """The gates that are learnt where two sources count alike, one much louder than the other."""
+    split = random_split(data, seed=1)
+    positive = split.train.pairs.positive
+    popularity = np.asarray(positive.sum(axis=0)).ravel()
+    factors = fold_in_kernel(positive, GraphConfig().factors, 0)
+    popular = Bias("popular", 3 * np.log1p(popularity).astype(np.float32))
+    made = Made((factors,), (popular,), popularity)
+    gates = {"factors": Gate(0.1, still=0.2), "popular": Gate(0.3, slope=-0.2)}
+    return learn_unmet([(made, split)], gates, world()[1], None, GraphConfig()), made, split
+
+
+def test_new_items_differ_by_a_share_of_what_known_ones_do() -> None:
+    data, _ = world()
+    gates, made, split = learnt(data)
+    assert gates["popular"].unmet == NEVER and gates["factors"].unmet == 0.0
+    assert replace(gates["popular"], unmet=0.0) == Gate(0.3, slope=-0.2)
+    seen = context(split.sessions())
+    known = np.flatnonzero(made.popularity > 0)
+    total = made.kernels[0].scores(split.sessions())[:, known] * gates["factors"](seen)[:, None]
+    total += gates["popular"](seen)[:, None] * made.biases[0].values[known]
+    assert np.median(gates[NEW](seen) / total.std(axis=1)) == pytest.approx(LEVEL, rel=0.1)
+    apart = gates[UNMET](seen) * gates["factors"](seen) * made.kernels[0].scores(split.sessions())[:, known].std(axis=1)
+    assert 0.8 * SPREAD < np.median(apart / total.std(axis=1)) < 3 * SPREAD  # content tells less apart than behaviour
+    assert gates[LIKENESS](seen) / (gates[UNMET](seen) * gates["factors"](seen)) == pytest.approx(
+        np.full(len(seen), np.exp(gates[LIKENESS].level - gates[UNMET].level - gates["factors"].level)), rel=1e-6
     )
-    gates = {name: Gate(0.1, still=0.2) for name in ("kinds", "wrong", "popular")}
-    found = learn_shares(made, data, gates, facts, None, GraphConfig())
-    assert found["kinds"].share > 2 * found["wrong"].share
-    assert replace(found["kinds"], unmet=0.0) == gates["kinds"]
 
 
 def test_too_few_items_or_sessions_teach_nothing() -> None:
     data, facts = world()
     few = data.take(data.user < 6)
-    popularity = np.asarray(few.pairs.positive.sum(axis=0)).ravel()
-    made = Made((Kernel("kinds", source=facts, target=facts),), (), popularity)
-    assert learn_shares(made, few, {"kinds": Gate(0.5)}, facts, None, GraphConfig()) == {"kinds": Gate(0.5)}
+    split = random_split(few, seed=1)
+    popularity = np.asarray(split.train.pairs.positive.sum(axis=0)).ravel()
+    made = Made((Kernel("factors", source=facts, target=facts),), (), popularity)
+    gates = {"factors": Gate(0.5)}
+    assert learn_unmet([(made, split)], gates, facts, None, GraphConfig()) == gates
+    assert learn_unmet([], gates, facts, None, GraphConfig()) == gates
 
 
-def test_sources_that_are_computed_together_have_one_share() -> None:
-    table, other = np.eye(3, dtype=np.float32), sp.eye(3, format="csr", dtype=np.float32)
-    kernels = (
-        Kernel("a", matrix=table), Kernel("b", source=table, target=table), Kernel("c", matrix=table * 2),
-        Kernel("d", matrix=other, memory=4.0), Kernel("e", matrix=other, memory=15.0),
-    )  # fmt: skip
-    assert tied(kernels) == ["a", "b", "a", "d", "d"]
-
-
-@pytest.mark.parametrize("share", [1.0, 0.4])
+@pytest.mark.parametrize("share", [1.0, 0.4, float(np.exp(NEVER))])
 def test_a_share_moves_items_about_the_mean_of_the_anchors(share: float) -> None:
     from graph.fresh import carried_rows
 
@@ -87,14 +96,49 @@ def test_a_share_moves_items_about_the_mean_of_the_anchors(share: float) -> None
     assert carried_rows(one, values, share)[0] == pytest.approx(expected)
 
 
-def test_beside_a_factorisation_new_items_are_scored_by_their_likeness_too() -> None:
-    data, facts = world()
-    popularity = np.asarray(data.pairs.positive.sum(axis=0)).ravel()
-    gate = Gate(0.1, slope=0.3, still=0.2)
-    made = Made((Kernel("factors", source=facts, target=facts),), (), popularity)
-    found = learn_shares(made, data, {"factors": gate}, facts, None, GraphConfig())
-    assert found["factors"] == replace(gate, unmet=np.log(SHARE_OF_FACTORS))
-    assert found[LIKENESS] == replace(gate, level=found[LIKENESS].level) and found[LIKENESS].level > -5
+def with_gates(model: Model) -> Model:
+    """The model as one with more items is: it says where new ones stand."""
+    gates = {name: replace(gate, unmet=0.0 if name == "factors" else NEVER) for name, gate in model.gates.items()}
+    gates |= {UNMET: Gate(1.2, slope=0.4), NEW: Gate(-0.3), LIKENESS: replace(model.gates["factors"], level=-0.5)}
+    items = len(model.item_ids)
+    return replace(
+        model,
+        kernels=(*model.kernels, likeness_kernel(items)),
+        biases=(*model.biases, Bias(NEW, np.zeros(items, np.float32))),
+        gates=gates,
+    )
+
+
+def test_reasons_of_new_items_add_up_and_say_that_they_are_new(model: Model) -> None:
+    wider = Ranker(with_gates(model), "v").with_items(
+        [
+            Item("new loud", title="Noise 3", categories=("Rock",)),
+            Item("new quiet", title="Hush", categories=("Ambient",)),
+        ]
+    )
+    fan = SessionView(None, ("loud/1", "loud/4"), ("like", "click"), (None, None), (0, 1), frozenset())
+    (found,) = wider.rank([RankQuery(fan, n=100, include_seen=True, explain=True)])
+    places = [entry.item_id for entry in found.items]
+    assert places.index("new loud") < places.index("new quiet")
+    for entry in found.items:
+        assert sum(reason.weight for reason in entry.reasons) == pytest.approx(entry.score, abs=1e-4)
+    loud = found.items[places.index("new loud")]
+    assert any(reason.kind == "fresh" for reason in loud.reasons)
+    assert any(reason.kind == "because_liked" and reason.item_id in fan.items for reason in loud.reasons)
+
+
+def test_what_came_after_the_version_begins_above_what_nobody_met_before(model: Model) -> None:
+    told = with_gates(model)
+    wider = Ranker(told, "v").with_items([Item("new", title="Noise 3", categories=("Rock",))])
+    view = SessionView(None, ("loud/1",), ("like",), (None,), (0,), frozenset())
+    sessions = wider.sessions([view])
+    lifted, plain = (
+        wider._scorer,
+        Scorer(replace(told, gates=dict(told.gates) | {NEW: Gate(-30.0)}), wider._scorer.fresh),
+    )
+    more = lifted.all_scores(lifted.read(sessions)) - plain.all_scores(plain.read(sessions))
+    assert more[0, -1] == pytest.approx(np.exp(-0.3), abs=1e-4)
+    assert np.abs(more[0, :-1]).max() < 1e-4
 
 
 def test_likeness_says_nothing_of_items_that_somebody_met(model: Model) -> None:

@@ -100,6 +100,28 @@ def test_a_table_beside_peers_on_own_files(run_job: RunJob, tmp_path: Path) -> N
     assert files.items() < kept.items()
 
 
+def test_items_that_come_after_training_are_in_open_lists(run_job: RunJob, tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_text(SMALL)
+    rng = np.random.default_rng(1)
+    lines, count = ["user\titem\tts"], 240
+    for user in range(120):
+        own = rng.permutation(np.arange(user % 4, count, 4))[:16]
+        lines += [f"u{user}\ti{item}\t{1_000_000 + place}" for place, item in enumerate(own)]
+    (tmp_path / "events.tsv").write_text("\n".join(lines) + "\n")
+    kinds = ("Loud Rock", "Quiet Ambient", "Old Baroque", "Odd Noise")
+    rows = [f"i{item}\tTitle {item}\t{kinds[item % 4]}" for item in range(count)]
+    (tmp_path / "items.tsv").write_text("item\ttitle\tcategories\n" + "\n".join(rows) + "\n")
+    ran = run_job(
+        "jobs.evaluate", "--events", "events.tsv", "--items", "items.tsv", "--config", "settings.yaml",
+        "--protocol", "open-item", "--out", "out", "--peers", "none", "--k", 60,
+    )  # fmt: skip
+    assert ran.code == 0, ran.stderr
+    whole, new = (ran.result["protocols"][view] for view in ("open-item", "open-item-new"))
+    assert new["without the new items"]["recall@60"] == 0.0
+    assert new["tailorbird"]["recall@60"] > 0.5
+    assert whole["tailorbird"]["recall@60"] > whole["without the new items"]["recall@60"]
+
+
 def test_bad_input_is_named(run_job: RunJob, tmp_path: Path) -> None:
     assert run_job("jobs.evaluate", "--train", "x").code == 2
     for option in ("--protocol", "--peers"):
