@@ -33,7 +33,7 @@ MOST_ITEMS = 1000
 MOST_SESSIONS = 1000
 FEWEST = 20
 """With fewer items that are taken for new, or sessions, nothing is learnt."""
-ALIKE = 0.35
+ALIKE = 0.5
 """What likeness tells new items apart by, relative to what the factorisation does."""
 SPREAD = 0.4
 """What new items differ by, as a share of what known ones do: the slope with which what an item would score, were it

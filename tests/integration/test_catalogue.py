@@ -17,7 +17,6 @@ pytestmark = pytest.mark.integration
 
 FAN = {"session": [{"item_id": item, "type": "like"} for item in ("50", "172", "181")], "explain": False}  # Star Wars
 STAR_SHIPS = {"title": "Star Freighters (1998)", "categories": ["Action", "Adventure", "Sci-Fi", "War"]}
-WAR = {"filter": 'genre == "War"'}  # all of them fit a list: a new item is there or not, wherever it ranks
 
 
 def ids(answer: httpx.Response) -> list[str]:
@@ -41,24 +40,24 @@ def recommended(api: httpx.Client, item_id: str, **changes: Any) -> bool:
 def test_a_new_item_comes_changes_and_goes(api: httpx.Client) -> None:
     item_id = f"new/星-{uuid.uuid4().hex}"
     path = f"/v1/items/{item_id}"
-    assert not recommended(api, item_id, **WAR)
+    assert not recommended(api, item_id)
     assert api.put(path, json=STAR_SHIPS | {"attributes": {"year": 1998}}).status_code == 200
-    within_a_second(lambda: recommended(api, item_id, **WAR))
+    within_a_second(lambda: recommended(api, item_id))
     assert recommended(api, item_id, filter='genre == "War" and year == 1998')
     assert api.patch(path, json={"attributes": {"year": 2050}}).json()["attributes"] == {"year": 2050}
     within_a_second(lambda: ids(api.post("/v1/recommendations", json=FAN | {"filter": "year >= 2050"})) == [item_id])
     assert ids(api.get("/v1/latest", params={"n": 1})) == [item_id]
     assert ids(api.get("/v1/similar", params={"item_id": item_id, "n": 3}))
     api.patch(path, json={"hidden": True})
-    within_a_second(lambda: not recommended(api, item_id, **WAR))
+    within_a_second(lambda: not recommended(api, item_id))
     api.patch(path, json={"hidden": False, "available_until": time.time() + 1.5})
-    within_a_second(lambda: recommended(api, item_id, **WAR))
+    within_a_second(lambda: recommended(api, item_id))
     time.sleep(1.5)
-    within_a_second(lambda: not recommended(api, item_id, **WAR))
+    within_a_second(lambda: not recommended(api, item_id))
     api.patch(path, json={"available_until": None})
-    within_a_second(lambda: recommended(api, item_id, **WAR))
+    within_a_second(lambda: recommended(api, item_id))
     assert api.delete(path).status_code == 204
-    within_a_second(lambda: not recommended(api, item_id, **WAR))
+    within_a_second(lambda: not recommended(api, item_id))
     assert api.get(path).status_code == 404
 
 
