@@ -32,7 +32,7 @@ class VectorFiles:
 
     Args:
         url: where versions are published.
-        encoder: its name, that of its folder.
+        encoder: its name (`graph.text.encoder_name`).
     """
 
     def __init__(self, url: str, encoder: str) -> None:

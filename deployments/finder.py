@@ -25,7 +25,7 @@ from cluster.telemetry import configure_logging
 from cluster.text_vectors import VectorFiles
 from deployments.meanings import Meanings, patient_thread
 from graph.config import GraphConfig
-from graph.text import TextEncoder, find_encoder
+from graph.text import TextEncoder, encoder_name, find_encoder
 
 log = logging.getLogger("tailorbird.finder")
 
@@ -116,7 +116,8 @@ class Finder:
         if folder is None:
             raise TailorbirdError("this node has no sentence encoder")
         url = settings.resolved_artifacts_url
-        kept = await loop.run_in_executor(self._patient, VectorFiles, url, folder.name)
+        name = await loop.run_in_executor(self._patient, encoder_name, folder)
+        kept = await loop.run_in_executor(self._patient, VectorFiles, url, name)
         began = time.monotonic()
         encoder = await loop.run_in_executor(self._patient, _load_encoder, folder)
         log.info("the sentence encoder was loaded in %.1f s", time.monotonic() - began)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
@@ -32,6 +33,21 @@ def find_encoder(name: str) -> Path | None:
         if (folder / "model.safetensors").is_file():
             return folder
     return None
+
+
+def encoder_name(folder: Path) -> str:
+    """What vectors of this encoder are kept under: its folder's name, and a digest of the files that decide on them.
+
+    Two encoders in folders of one name, or one whose files were replaced, never share vectors.
+    """
+    digest = hashlib.blake2b(digest_size=6)
+    for pattern in ("config.json", "tokenizer.json", "vocab.txt", "*.safetensors", "*.bin"):
+        for path in sorted(folder.glob(pattern)):
+            digest.update(path.name.encode())
+            with path.open("rb") as stream:
+                while part := stream.read(1 << 20):
+                    digest.update(part)
+    return f"{folder.name}-{digest.hexdigest()}"
 
 
 def describe(item: Item) -> str:

@@ -19,7 +19,7 @@ from cluster.config import Settings
 from cluster.messages import Item
 from cluster.text_vectors import VectorFiles, digest_of
 from graph.config import GraphConfig
-from graph.text import TextEncoder, find_encoder
+from graph.text import TextEncoder, encoder_name, find_encoder
 from graph.text import describe as text_of
 from jobs.common import progress, quieten_ray_data, say
 
@@ -83,7 +83,7 @@ def text_vectors(items: Mapping[str, Item], config: GraphConfig, settings: Setti
     folder = find_encoder(config.content.encoder)
     if folder is None or not items:
         return {}
-    kept = TextVectors(settings.resolved_artifacts_url, folder.name)
+    kept = TextVectors(settings.resolved_artifacts_url, encoder_name(folder))
     texts = {item_id: text_of(item) for item_id, item in items.items()}
     missing = sorted({text for text in texts.values() if text and text not in kept})
     say(f"{len(missing):,} new or changed texts of {len(texts):,} items")
