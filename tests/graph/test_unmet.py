@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cluster.messages import Item, RankQuery, SessionView
+from graph.bundle import save_model
 from graph.config import GraphConfig
 from graph.dataset import Interactions
 from graph.factors import fold_in_kernel
@@ -125,6 +127,27 @@ def test_reasons_of_new_items_add_up_and_say_that_they_are_new(model: Model) -> 
     loud = found.items[places.index("new loud")]
     assert any(reason.kind == "fresh" for reason in loud.reasons)
     assert any(reason.kind == "because_liked" and reason.item_id in fan.items for reason in loud.reasons)
+
+
+def test_the_index_scores_new_items_and_those_that_nobody_met_as_without_it(model: Model, tmp_path: Path) -> None:
+    serving = model.config.serving.model_copy(update={"exhaustive_items": 10})
+    popularity = model.popularity.copy()
+    popularity[[5, 9, 20]] = 0
+    told = replace(
+        with_gates(model), popularity=popularity, config=model.config.model_copy(update={"serving": serving})
+    )
+    save_model(told, tmp_path)
+    new = [Item(f"new {n}", title=f"Noise {n}", categories=("Rock",)) for n in range(3)]
+    view = SessionView(None, ("loud/1", "loud/4"), ("like", "click"), (None, None), (0, 1), frozenset())
+    query = RankQuery(view, n=100, include_seen=True)
+    lists = [
+        {entry.item_id: entry.score for entry in ranker.with_items(new).rank([query])[0].items}
+        for ranker in (Ranker(told, "v"), Ranker.load(tmp_path))
+    ]
+    assert {f"new {n}" for n in range(3)} < lists[1].keys() and len(lists[1]) > 50
+    assert [lists[1][item_id] for item_id in lists[1]] == pytest.approx(
+        [lists[0][item_id] for item_id in lists[1]], abs=1e-3
+    )
 
 
 def test_what_came_after_the_version_begins_above_what_nobody_met_before(model: Model) -> None:
