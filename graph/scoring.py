@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.sparse as sp
 
+from graph.compiled import add_entries, add_products, add_rows
 from graph.factors import FoldInKernel, Solver
 from graph.fresh import Fresh
 from graph.kernels import Kernel, Sessions
@@ -79,17 +80,17 @@ class Batch:
         liked = carried["because_liked"]
         for table in self.tables:
             into = carried.get(table.kernel.kind, liked)
-            kept = np.flatnonzero(table.weights)
-            into[kept] += self._block(table, kept, chosen) * table.weights[kept, None]
-        ends = sessions.offsets.tolist()
+            matrix = table.kernel.matrix
+            if isinstance(matrix, np.ndarray) and not self._has_new(matrix, chosen):
+                add_entries(sessions.offsets, sessions.item, table.weights, matrix, chosen, into)
+            else:
+                kept = np.flatnonzero(table.weights)
+                into[kept] += self._block(table, kept, chosen) * table.weights[kept, None]
         for part in self.factors:
-            into = carried.get(part.kernel.kind, liked)
-            targets = part.targets(chosen)
-            for row in range(len(sessions)):
-                start, end = ends[row], ends[row + 1]
-                if start < end:
-                    turned = targets[row].T if part.solver is None else part.solver.solve(row, targets[row].T)
-                    into[start:end] += (part.rows[start:end] @ turned) * part.weights[start:end, None]
+            into, targets = carried.get(part.kernel.kind, liked), part.targets(chosen)
+            if part.solver is not None:
+                targets = np.stack([part.solver.solve(row, of_row.T).T for row, of_row in enumerate(targets)])
+            add_products(sessions.offsets, part.rows, part.weights, np.ascontiguousarray(targets), into)
         if self.likeness is not None:
             kept, parts = self.likeness.carried(sessions, chosen)
             carried["similar_text"][kept] += parts
@@ -102,21 +103,24 @@ class Batch:
         likeness = self.likeness
         return shares if likeness is None else [*shares, (likeness.source.kernel, likeness.at(chosen))]
 
+    def _has_new(self, matrix: np.ndarray | sp.csr_matrix, chosen: np.ndarray) -> bool:
+        """Whether there is an item that the matrix does not know, met or chosen."""
+        items = matrix.shape[0]
+        return self.fresh is not None and bool((self.sessions.item >= items).any() or (chosen >= items).any())
+
     def _block(self, table: TablePart, kept: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-        """(K, n): the matrix at the events of the rows `kept` and what was chosen for their sessions."""
+        """(K, n): a matrix that is sparse, or lacks new items, at the events `kept` and what their sessions chose."""
         matrix, sessions = table.kernel.matrix, self.sessions
         events, query = sessions.item[kept], sessions.query[kept]
         assert matrix is not None
-        items = matrix.shape[0]
-        if self.fresh is not None and ((events >= items).any() or (chosen >= items).any()):
-            out = np.empty((len(kept), chosen.shape[1]), dtype=np.float32)
-            for row in np.unique(query):
-                own = query == row
-                out[own] = self.fresh.block(matrix, events[own], chosen[row], table.share)
-            return out
-        if sp.issparse(matrix):
+        if not self._has_new(matrix, chosen):
             return _pick(matrix, chosen[query], events)
-        return np.asarray(np.take(matrix.reshape(-1), events[:, None] * items + chosen[query]))
+        assert self.fresh is not None
+        out = np.empty((len(kept), chosen.shape[1]), dtype=np.float32)
+        for row in np.unique(query):
+            own = query == row
+            out[own] = self.fresh.block(matrix, events[own], chosen[row], table.share)
+        return out
 
 
 @dataclass(eq=False)
@@ -258,8 +262,12 @@ class Scorer:
         if len(new):
             kept &= sessions.item < items
         ends = np.concatenate(([0], np.cumsum(kept)))[sessions.offsets]
-        spread = sp.csr_matrix((weights[kept], sessions.item[kept], ends), shape=(len(sessions), items))
-        found = spread @ matrix
+        found: np.ndarray | sp.csr_matrix
+        if isinstance(matrix, np.ndarray):
+            found = np.zeros((len(sessions), items), dtype=np.float32)
+            add_rows(ends, sessions.item[kept], weights[kept], matrix, found)
+        else:
+            found = sp.csr_matrix((weights[kept], sessions.item[kept], ends), shape=(len(sessions), items)) @ matrix
         for row in new:
             assert self.fresh is not None
             met = self.fresh.met(matrix, int(sessions.item[row])) * weights[row]
