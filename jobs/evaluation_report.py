@@ -56,8 +56,9 @@ def assemble(answers: Answers) -> list[View]:
             view.seeds[model] = len(by_seed)
             common = sorted(set(ours) & set(by_seed))
             if model != OURS and common:
-                both = (pooled([each[seed] for seed in common]) for each in (ours, by_seed))
-                view.ratios[model] = compared(*both) | {"seeds": len(common)}
+                both = [pooled([each[seed] for seed in common]) for each in (ours, by_seed)]
+                if both[1].values["ndcg"].any():  # there is no ratio to nothing
+                    view.ratios[model] = compared(*both) | {"seeds": len(common)}
     return list(views.values())
 
 

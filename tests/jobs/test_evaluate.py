@@ -118,6 +118,7 @@ def test_items_that_come_after_training_are_in_open_lists(run_job: RunJob, tmp_p
     assert ran.code == 0, ran.stderr
     whole, new = (ran.result["protocols"][view] for view in ("open-item", "open-item-new"))
     assert new["without the new items"]["recall@60"] == 0.0
+    assert not ran.result["ratios"]["open-item-new"]
     assert new["tailorbird"]["recall@60"] > 0.5
     assert whole["tailorbird"]["recall@60"] > whole["without the new items"]["recall@60"]
 
