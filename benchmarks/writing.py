@@ -3,7 +3,8 @@
     --pitches 1000       texts over random people and items
     --catalogue demo     the demo's films, or `mixed`: shop items and news, titles that are common words, hold digits,
                          begin in lower case or give orders; `books`, 120 that are made up; `homeware`, the 40 products
-                         of examples/homeware; or a file of items in JSON lines
+                         of examples/homeware; `bottles`, 40 with titles of four shared words; or a file of items
+                         in JSON lines
     --kind pitch         or another kind
     --language en        or zh
     --engine openvino    with the demo model, in process
@@ -13,7 +14,8 @@
     --models-dir DIR     where prepared models are kept
 
 `violations`: what `benchmarks.writing_checks` finds in a text beyond the facts. `template_rate`: texts that the model
-did not end. `perplexity_ratio`: to fifty pitches written by hand, under SmolLM2-135M-Instruct in float32. No other
+did not end. `perplexity_ratio`: to fifty pitches of films written by hand, under SmolLM2-135M-Instruct in float32;
+`perplexity_ratio_same_items`: to pitches by hand of the items of `books`, `homeware` and `mixed`. No other
 language model comes in a wheel, so the judge is the writer's own model, unquantised, and leans to it. `distinct_2`: see
 there. `taste`: how often an encoder that has no part in the writing (all-MiniLM-L6-v2) finds the taste that a text was
 written for, and how many times chance that is.
@@ -35,7 +37,7 @@ from typing import Any
 
 from benchmarks.generation_contest import MAX_LIKED, tasks
 from benchmarks.writing_catalogue import mixed_tasks, small_tasks
-from benchmarks.writing_checks import REFERENCE, FactCheck, distinct_2, identified, perplexity, taste_of
+from benchmarks.writing_checks import REFERENCE, REFERENCES, FactCheck, distinct_2, identified, perplexity, taste_of
 from cluster.messages import Item, TextDone, WriteTask
 from generation.config import GenerationConfig
 from generation.engines import make
@@ -50,7 +52,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, prog="python -m benchmarks.writing"
     )
     parser.add_argument("--pitches", type=int, default=1000)
-    parser.add_argument("--catalogue", default="demo", help="demo, mixed, books, homeware or a file of items")
+    parser.add_argument("--catalogue", default="demo", help="demo, mixed, books, homeware, bottles or a file of items")
     parser.add_argument("--kind", default="pitch")
     parser.add_argument("--language", default="en")
     parser.add_argument("--engine", default="openvino")
@@ -102,7 +104,7 @@ def main() -> int:
     if tastes:
         result["taste"] = _taste(tastes, texts[len(made) :])
     if asked.scored and asked.language == "en":
-        result |= _perplexity([text.text for text in own][: asked.scored], asked.models_dir)
+        result |= _perplexity([text.text for text in own][: asked.scored], asked)
     if asked.texts:
         lines = (f"{'T' if text.source == 'template' else ' '} {text.text}".replace("\n", " / ") for text in own)
         asked.texts.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -156,17 +158,17 @@ def _taste(groups: list[list[WriteTask]], texts: list[TextDone]) -> dict[str, fl
     return {"found": round(found, 3), "chance": round(chance, 3), "times_chance": round(found / chance, 1)}
 
 
-def _perplexity(texts: list[str], models_dir: Path) -> dict[str, float]:
+def _perplexity(texts: list[str], asked: argparse.Namespace) -> dict[str, float]:
     from generation.demo import prepare_model
 
-    folder = Path(prepare_model("demo", models_dir, lambda text: print(text, file=sys.stderr)))
+    folder = Path(prepare_model("demo", asked.models_dir, lambda text: print(text, file=sys.stderr)))
     ours = perplexity(texts, folder)
-    by_hand = perplexity(REFERENCE.read_text(encoding="utf-8").splitlines(), folder)
-    return {
-        "perplexity": round(ours, 1),
-        "perplexity_by_hand": round(by_hand, 1),
-        "perplexity_ratio": round(ours / by_hand, 3),
-    }
+    films = perplexity(REFERENCE.read_text(encoding="utf-8").splitlines(), folder)
+    found = {"perplexity": ours, "perplexity_by_hand": films, "perplexity_ratio": ours / films}
+    if asked.catalogue in REFERENCES:
+        same = perplexity(REFERENCES[asked.catalogue].read_text(encoding="utf-8").splitlines(), folder)
+        found |= {"perplexity_by_hand_same_items": same, "perplexity_ratio_same_items": ours / same}
+    return {name: round(value, 3) for name, value in found.items()}
 
 
 if __name__ == "__main__":

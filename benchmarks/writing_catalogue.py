@@ -138,7 +138,7 @@ def mixed_tasks(n: int) -> tuple[list[Item], list[WriteTask]]:
         pool = NEWS if number % 3 == 2 else SHOP
         item = source.choice(pool)
         liked = source.sample([other for other in pool if other is not item], source.randint(0, MAX_LIKED))
-        made.append(WriteTask("pitch", (item,), tuple(liked), seed=number, request_id=str(number)))
+        made.append(WriteTask("pitch", (item,), tuple(liked), request_id=str(number)))
     return [*SHOP, *NEWS], made
 
 
@@ -146,11 +146,12 @@ def small_tasks(catalogue: str, n: int) -> tuple[list[Item], list[WriteTask]]:
     """A small catalogue, and pitches of random items of it for `PEOPLE` people, some of whom like nothing yet.
 
     Args:
-        catalogue: `books` (120 made-up books), `homeware` (the 40 products of `examples/homeware`), or a file of
-            items in JSON lines, with the names of the API.
+        catalogue: `books` (120 made-up books), `homeware` (the 40 products of `examples/homeware`), `bottles` (40
+            products with titles of four words, all of them shared), or a file of items in JSON lines, with the names
+            of the API.
         n: how many pitches.
     """
-    known = {"books": _books, "homeware": _homeware}
+    known = {"books": _books, "homeware": _homeware, "bottles": _bottles}
     items = known[catalogue]() if catalogue in known else _read(Path(catalogue))
     source = random.Random(7)
     people = [tuple(source.sample(items, source.randint(0, MAX_LIKED))) for _ in range(PEOPLE)]
@@ -174,6 +175,20 @@ def _books() -> list[Item]:
             categories=tuple(source.sample(_SHELVES, source.randint(1, 2))),
             attributes={"author": " ".join(map(source.choice, _AUTHORS)), "year": source.randint(1920, 2024)},
         )
+        for number, title in enumerate(titles)
+    ]
+
+
+def _bottles() -> list[Item]:
+    titles = [
+        f"{material} {use} {thing}"
+        for material in ("Steel", "Glass")
+        for use in ("Sports", "Travel", "Kids", "Office", "Camping")
+        for thing in ("Water Bottle", "Coffee Mug", "Lunch Box", "Soup Flask")
+    ]
+    source = random.Random(5)
+    return [
+        Item(f"w{number}", title, categories=("Drinkware",), attributes={"price": source.randint(9, 40)})
         for number, title in enumerate(titles)
     ]
 

@@ -22,7 +22,9 @@ from cluster.messages import Item, WriteTask
 _WORD = re.compile(r"[A-Za-zÀ-ɏ]+(?:['’-][A-Za-zÀ-ɏ]+)*")
 
 REFERENCE = Path(__file__).with_name("writing_reference.txt")
-"""Fifty pitches written by hand, one a line."""
+"""Fifty pitches of films written by hand, one a line."""
+REFERENCES = {name: REFERENCE.with_stem(f"writing_reference_{name}") for name in ("books", "homeware", "mixed")}
+"""The same of the items of those catalogues, 24 to 30 each."""
 GENRES = {
     "action": "action action-packed",
     "adventure": "adventure adventures adventurous",

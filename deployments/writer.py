@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -16,6 +18,8 @@ from deployments.ahead import Ahead
 from generation.config import GenerationConfig
 from generation.engines import EngineCounts, make
 from generation.writer import TextWriter
+
+log = logging.getLogger("tailorbird.writer")
 
 MODELS_FOLDER = "models"
 """Unpacked models are kept here, in the state directory."""
@@ -73,6 +77,8 @@ class Writer:
         except BaseException as error:
             span.end(error)
             self._meter.load(self._engine.counts())
+            if isinstance(error, GeneratorExit | asyncio.CancelledError):
+                log.info("a text is not written further: its reader has left", extra={"text": task.request_id})
             raise
         span.end()
 

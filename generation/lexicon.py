@@ -8,7 +8,9 @@ tries over its own (`engines.constrain`, `engines.phrases`).
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 ARTICLES = frozenset(("a", "an", "the", "its", "his", "her", "their", "your", "our", "every", "another"))
 SENTENCE_END = ".!?"
@@ -47,16 +49,31 @@ Pattern = tuple[tuple[str, ...], ...]
 mark is joined to what comes before, any other stands after a space."""
 
 
+class Preference(Protocol):
+    """Which of the phrases that may stand in a place are preferred there (`recent.Recent`)."""
+
+    def freshest(self, before: str, phrases: Sequence[str]) -> list[str]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """A closed language of whole phrases: what comes after the beginning follows one of the patterns to its end."""
+    """A closed language of whole phrases: what comes after the beginning follows one of the patterns to its end.
+
+    `preference` may leave out phrases of a place, never all.
+    """
 
     patterns: tuple[Pattern, ...]
+    preference: Preference | None = None
 
 
 def joined(phrase: str) -> str:
     """A phrase as it follows a text: with the space before it, where it has one. Chinese has none."""
     return phrase if phrase[:1] in SENTENCE_END + PAUSE + ":" or is_wide(phrase[:1]) else f" {phrase}"
+
+
+def last_word(text: str) -> str:
+    """The last word of a text, with the marks that belong to it; nothing of an empty one."""
+    return text.rsplit(None, 1)[-1] if text.strip() else ""
 
 
 def is_wide(char: str) -> bool:

@@ -11,21 +11,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from cluster.messages import Item
 from generation import phrasing_zh
 from generation.draw import Draw
-from generation.lexicon import Pattern, is_wide, joined
+from generation.lexicon import Pattern, is_wide, joined, last_word
 from generation.phrasing_zh import is_chinese
 from generation.profile import Profile, profile_of
+from generation.recent import Recent
 from generation.words import phrases, phrases_zh
 
 PLACE = re.compile(r"\{(pick|aside|short|list)\}")
 """What is written by the model, in the sentences of a prompt file."""
-DRAWN = 3
-"""So many phrases of a list stand in one place of one text: a small model would always take the same of all."""
-DRAWN_STORY = 5
+DRAWN = 10
+"""So many phrases of a list stand in one place of one text: of all a small model would take the same too often."""
+TRIED = 12
+"""Of so many ways that fit the one is taken that repeats least of the last texts."""
+DRAWN_STORY = 12
 """The same for what tells a story: there is more that is its own."""
 _INNER = re.compile(r"\{(a )?(\w+)\}")
 
@@ -38,7 +42,9 @@ def in_common(item: Item, other: Item) -> str:
     return next((label for label in one.labels if label in two.labels), "") if not (one.story or two.story) else ""
 
 
-def expand(rest: str, item: Item, shared: str, draw: Draw, room: int) -> tuple[Pattern, ...]:
+def expand(
+    rest: str, item: Item, shared: str, draw: Draw, room: int, recent: Recent | None = None, before: str = ""
+) -> tuple[Pattern, ...]:
     """The pattern of what comes after the beginning of a sentence; none where nothing is short enough.
 
     The draw chooses the way and the model the phrases: of several ways a small model would take the same for all.
@@ -49,6 +55,8 @@ def expand(rest: str, item: Item, shared: str, draw: Draw, room: int) -> tuple[P
         shared: what it has in common with the title that the beginning names (`in_common`), or nothing.
         draw: the choices of the task.
         room: no pattern gets longer than so many characters.
+        recent: what the last texts hold; of the first few ways the one that need repeat least of it is taken.
+        before: the word before the sentence's first place.
     """
     profile = profile_of(item)
     found: list[Pattern] = [()]
@@ -58,8 +66,17 @@ def expand(rest: str, item: Item, shared: str, draw: Draw, room: int) -> tuple[P
             found = [(*way, *more) for way in found for more in written]
         elif part.strip():
             found = [(*way, (part.strip(),)) for way in found]
-    first = next((fitted for way in found if (fitted := _fit(way, room))), None)
+    fitting = islice((fitted for way in found if (fitted := _fit(way, room))), 1 if recent is None else TRIED)
+    first = min(fitting, key=lambda way: 0 if recent is None else _repeats(way, recent, before), default=None)
     return () if first is None else (first,)
+
+
+def _repeats(way: Pattern, recent: Recent, before: str) -> float:
+    """How much a way at least repeats of the last texts, taking the freshest phrase of each place in turn."""
+    text = before
+    for place in way:
+        text += joined(recent.freshest(last_word(text), place)[0])
+    return recent.repeats(text)
 
 
 def article(phrase: str) -> str:
@@ -176,7 +193,7 @@ def _facts(profile: Profile, kind: str, shared: str, lists: Mapping[str, Any], d
     label = shared or (draw.one("label", profile.labels) if profile.labels else "")
     known: dict[str, Sequence[str]] = {
         "made": _made(profile, story=False),
-        "label": [label] if label and not is_wide(label[0]) else [],
+        "label": [label] if label and not is_wide(label[0]) and not _says(label, profile.noun) else [],
         "section": [way.format(label) for way in draw.some("section", lists["section"], DRAWN)] if label else [],
         "mutual": [shared] if shared else [],
         "same": draw.some("same", lists["same"], DRAWN) if shared else [],
@@ -187,6 +204,11 @@ def _facts(profile: Profile, kind: str, shared: str, lists: Mapping[str, Any], d
     elif not profile.made_by:
         known["work"] = draw.some("work", lists["noun"], DRAWN)
     return known
+
+
+def _says(label: str, noun: str) -> bool:
+    """Whether a category is the plural of what an item is called: a lamp among Lamps is no "Lamps lamp"."""
+    return bool(noun) and label.lower().split()[-1].startswith(noun[:-1])
 
 
 def _adjectives(lists: Mapping[str, Any], kind: str, profile: Profile, draw: Draw) -> Sequence[str]:

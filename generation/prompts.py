@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import chain
 from typing import Any
 
 import yaml
@@ -24,10 +25,11 @@ from generation import words
 from generation.config import GenerationConfig
 from generation.draw import Draw, choice
 from generation.facts import clean, facts_of, quoted, spoken_title, titles
-from generation.lexicon import Phrases
+from generation.lexicon import Phrases, last_word
 from generation.phrasing import PLACE, expand, in_common
 from generation.phrasing_zh import is_chinese
 from generation.phrasing_zh import name as chinese_name
+from generation.recent import Recent
 
 KINDS = ("pitch", "reason", "headline", "summary", "push", "email", "chat")
 ROOM_CHARS = 30
@@ -41,6 +43,9 @@ LONG_CHARS = 70
 """Of several titles that could be named as liked, none that is longer is taken."""
 CHINESE_TOKENS = 3
 """A Chinese sentence may take so many times the tokens of an English one: a tokenizer may split its characters."""
+TRIED = 8
+"""Of so many sentences the one is taken that repeats least of recent texts."""
+_VALUE = re.compile(r"\{\w+\}")
 _EITHER = re.compile(r"\[([^\[\]]*)\]")
 LOUD_TONES = frozenset(("playful", "enthusiastic"))
 """Their sentences end with an exclamation mark."""
@@ -181,8 +186,10 @@ def model_writes(kind: str, language: str, config: GenerationConfig, *, constrai
     return by_phrases or language in config.languages
 
 
-def build(task: WriteTask, attempt: int = 0) -> Prompt:
+def build(task: WriteTask, attempt: int = 0, recent: Recent | None = None) -> Prompt:
     """The prompt of a task. Another `attempt` may begin the answer in another way.
+
+    With `recent` texts in mind the ways to say it are chosen that repeat least of those.
 
     Raises:
         InputError: the kind is unknown.
@@ -207,7 +214,7 @@ def build(task: WriteTask, attempt: int = 0) -> Prompt:
         version=version(task.kind),
         messages=tuple(messages),
         shared_messages=shared,
-        segments=tuple(_segments(told.segments, file.max_chars, task, attempt)),
+        segments=tuple(_segments(told.segments, file.max_chars, task, attempt, recent)),
         frame=_one_of(told.frames, task, "frame").format(title=_subject(task.items, chinese)),
         closing=_one_of(told.closings, task, "closing"),
         full_stop=file.full_stop,
@@ -238,7 +245,9 @@ def shortened(title: str, most: int) -> str:
     return f"{(cut.rsplit(' ', 1)[0] if ' ' in cut else cut[:-1]).rstrip(' ,;:-–—(')}…"
 
 
-def _segments(sentences: list[SegmentFile], max_chars: int, task: WriteTask, attempt: int) -> Iterable[Segment]:
+def _segments(
+    sentences: list[SegmentFile], max_chars: int, task: WriteTask, attempt: int, recent: Recent | None
+) -> Iterable[Segment]:
     chinese = is_chinese(task.language)
     own = [name_of(item, chinese) for item in task.items[:MAX_ITEMS] if titles((item,))]
     known = [item for item in task.liked if titles((item,))][:MAX_LIKED]
@@ -259,22 +268,43 @@ def _segments(sentences: list[SegmentFile], max_chars: int, task: WriteTask, att
             "all_liked": listed(liked[:2], chinese),
         }
         personal = [*segment.with_liked, *(segment.alike if shared else ())] if liked else []
-        for sentence in _turned(personal, task, number, attempt) + _turned(segment.plain, task, number, attempt):
+        for sentence in chain(
+            *(_turned(group, values, task, number, attempt, recent) for group in (personal, segment.plain))
+        ):
             if "{last}" in sentence and len(places) == 1:
                 continue
-            told_so = _resolved(sentence, task, f"{number}/{attempt}")
-            begun, rest = _split(told_so, values, loud=task.tone in LOUD_TONES)
+            begun, rest = _split(sentence, values, loud=task.tone in LOUD_TONES)
             room = max_chars - len(begun) - 1
             common = shared if "{liked}" in sentence else ""
-            if room >= ROOM_CHARS and (ways := expand(rest, item, common, Draw(task, number, attempt), room)):
-                yield Segment(begun, places, Phrases(ways))
+            if room < ROOM_CHARS:
+                continue
+            if ways := expand(rest, item, common, Draw(task, number, attempt), room, recent, last_word(begun)):
+                yield Segment(begun, places, Phrases(ways, recent))
                 break
 
 
-def _turned(sentences: list[str], task: WriteTask, number: int, attempt: int) -> list[str]:
-    """The sentences in a circle from the one that the task chooses; another attempt begins one further."""
+def _turned(
+    sentences: list[str],
+    values: Mapping[str, str],
+    task: WriteTask,
+    number: int,
+    attempt: int,
+    recent: Recent | None,
+) -> Iterable[str]:
+    """The sentences in a circle from the one that the task chooses; another attempt begins one further.
+
+    Of the first few those come before the others that repeat less of recent texts: in words of their own, then in how
+    they begin.
+    """
     first = (choice(task, f"segment {number}", max(len(sentences), 1)) + attempt) % max(len(sentences), 1)
-    return sentences[first:] + sentences[:first]
+    turned, salt = sentences[first:] + sentences[:first], f"{number}/{attempt}"
+    if recent is not None:
+        tried = [_resolved(sentence, task, salt + again) for sentence in turned[:TRIED] for again in ("", "'")]
+        begun = {sentence: _split(sentence, values, loud=False)[0] for sentence in tried}
+        yield from sorted(begun, key=lambda told: (recent.repeats(_VALUE.sub("\0", told)), recent.repeats(begun[told])))
+        turned = turned[TRIED:]
+    for sentence in turned:
+        yield _resolved(sentence, task, salt)
 
 
 def _resolved(sentence: str, task: WriteTask, salt: str) -> str:

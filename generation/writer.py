@@ -27,6 +27,7 @@ from generation.guard import Ground, check, ground_of
 from generation.lexicon import Lexicon, Phrases, is_wide, joined
 from generation.phrasing_zh import is_chinese
 from generation.prompts import Prompt, Segment, written_in
+from generation.recent import Recent
 from generation.words import lexicon
 
 log = logging.getLogger("tailorbird.generation")
@@ -51,11 +52,15 @@ class _Draft:
 
 
 class TextWriter:
-    """Writes texts on one engine. Holds no state between tasks; safe to use by many at a time."""
+    """Writes texts on one engine; safe to use by many at a time.
+
+    All that it holds between tasks are the pairs of words of the last texts, which a text without a `seed` avoids.
+    """
 
     def __init__(self, engine: Engine, config: GenerationConfig) -> None:
         self._engine = engine
         self._config = config
+        self._recent = Recent()
 
     async def write(self, task: WriteTask) -> AsyncGenerator[TextPiece | TextDone]:
         """Write one text.
@@ -65,7 +70,7 @@ class TextWriter:
             OverloadError: the engine's queue is full.
         """
         task = _narrowed(task)
-        prompt = prompts.build(task)
+        prompt = prompts.build(task, recent=self._recent_for(task))
         deadline = time.monotonic() + min(task.deadline_s, self._config.deadline_s)
         draft = _Draft()
         if self._model_writes(task):
@@ -80,6 +85,7 @@ class TextWriter:
             draft.text += ending
             draft.finish_reason = "stop"
             yield TextPiece(ending)
+        self._recent.add(draft.body)
         yield TextDone(
             text=draft.text,
             source=source,
@@ -117,7 +123,7 @@ class TextWriter:
                 place, draft.segment_start = place + 1, len(draft.body)
             elif not draft.ended:
                 attempt += 1
-                prompt = prompts.build(task, attempt)
+                prompt = prompts.build(task, attempt, self._recent_for(task))
         draft.complete = draft.ended or (place > 0 and is_sentence_end(draft.body))
         if draft.complete and prompt.closing and draft.finish_reason == "stop" and not draft.ended:
             draft.text += joined(prompt.closing)
@@ -223,6 +229,9 @@ class TextWriter:
     def _model_writes(self, task: WriteTask) -> bool:
         writes = prompts.model_writes(task.kind, task.language, self._config, constrains=self._engine.constrains)
         return writes and bool(titles(task.items))
+
+    def _recent_for(self, task: WriteTask) -> Recent | None:
+        return self._recent if task.seed is None else None
 
     def _limit(self, task: WriteTask) -> int:
         return 4 * self._config.max_chars if task.kind == "chat" else self._config.max_chars

@@ -1,7 +1,7 @@
 """Phrases as tries over tokens: which tokens may come next on the way through a pattern.
 
 A text follows several patterns at a time until they part. Among the phrases of a place those are left out that would
-repeat a word of the text, as long as others are left.
+repeat a word of the text, as long as others are left; then those that `Phrases.preference` does not prefer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from generation.lexicon import Pattern, Phrases, joined, words_of
+from generation.lexicon import Pattern, Phrases, Preference, joined, last_word, words_of
 
 KEPT_PHRASES = 16_384
 """So many phrases' tokens are kept: those of the lists, and those of the items that were written about last."""
@@ -39,12 +39,13 @@ class _Node:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """Where a text may be: in a pattern, at a place, at a node; and the words that it holds."""
+    """Where a text may be: in a pattern, at a place, at a node; the words that it holds, and the last one."""
 
     pattern: Pattern
     place: int
     node: _Node
     used: frozenset[str]
+    last: str
 
 
 class PhraseTokens:
@@ -70,16 +71,18 @@ class PhraseTokens:
 
     def walk(self, phrases: Phrases, begun: str) -> PhraseWalk:
         """Follow a text that begins with `begun`."""
-        return PhraseWalk(self, phrases.patterns, begun)
+        return PhraseWalk(self, phrases.patterns, begun, phrases.preference)
 
 
 class PhraseWalk:
     """One text on its way through its patterns. Not thread-safe; owned by the decode loop."""
 
-    def __init__(self, tokens: PhraseTokens, patterns: Sequence[Pattern], begun: str) -> None:
-        self._tokens = tokens
-        used = _content(begun)
-        self._states = [self._enter(pattern, 0, used) for pattern in patterns]
+    def __init__(
+        self, tokens: PhraseTokens, patterns: Sequence[Pattern], begun: str, preference: Preference | None = None
+    ) -> None:
+        self._tokens, self._preference = tokens, preference
+        used, last = _content(begun), last_word(begun)
+        self._states = [self._enter(pattern, 0, used, last) for pattern in patterns]
 
     def allowed(self) -> np.ndarray:
         """Tokens that may come next, each once, never empty."""
@@ -98,20 +101,28 @@ class PhraseWalk:
         for state in self._states:
             if (node := state.node.next.get(token)) is None:
                 continue
-            states.append(_State(state.pattern, state.place, node, state.used))
+            states.append(_State(state.pattern, state.place, node, state.used, state.last))
             states += [
-                self._enter(state.pattern, state.place + 1, state.used | _content(phrase)) for phrase in node.phrases
+                self._enter(
+                    state.pattern,
+                    state.place + 1,
+                    state.used | _content(phrase),
+                    last_word(state.last + joined(phrase)),
+                )
+                for phrase in node.phrases
             ]
         self._states = states
 
-    def _enter(self, pattern: Pattern, place: int, used: frozenset[str]) -> _State:
+    def _enter(self, pattern: Pattern, place: int, used: frozenset[str], last: str) -> _State:
         if place == len(pattern):
-            return _State(pattern, place, _Node(), used)
-        fresh = [phrase for phrase in pattern[place] if not _content(phrase) & used]
-        return _State(pattern, place, self._tokens.trie(fresh or pattern[place]), used)
+            return _State(pattern, place, _Node(), used, last)
+        phrases = [phrase for phrase in pattern[place] if not _content(phrase) & used] or list(pattern[place])
+        if self._preference is not None and len(phrases) > 1:
+            phrases = self._preference.freshest(last, phrases)
+        return _State(pattern, place, self._tokens.trie(phrases), used, last)
 
 
 def _content(text: str) -> frozenset[str]:
-    """The words of a text that are not to be repeated; of a compound its parts."""
+    """The words of a text that are not to be repeated, an adverb as its adjective; of a compound its parts."""
     words = (word for compound in words_of(text.lower()) for word in compound.split("-"))
-    return frozenset(word for word in words if len(word) >= CONTENT_CHARS and word not in OFTEN)
+    return frozenset(word.removesuffix("ly") for word in words if len(word) >= CONTENT_CHARS and word not in OFTEN)
