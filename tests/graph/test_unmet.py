@@ -13,6 +13,7 @@ from graph.bundle import save_model
 from graph.config import GraphConfig
 from graph.dataset import Interactions
 from graph.factors import fold_in_kernel
+from graph.fit import Content, fit
 from graph.kernels import Kernel
 from graph.likeness import LIKENESS, likeness_kernel
 from graph.model import NEW, UNMET, Bias, Gate, Model, context
@@ -148,6 +149,20 @@ def test_the_index_scores_new_items_and_those_that_nobody_met_as_without_it(mode
     assert [lists[1][item_id] for item_id in lists[1]] == pytest.approx(
         [lists[0][item_id] for item_id in lists[1]], abs=1e-3
     )
+
+
+def test_an_incremental_training_keeps_where_new_items_stand(
+    model: Model, data: Interactions, content: Content, weights: EventWeights, config: GraphConfig
+) -> None:
+    told = with_gates(model)
+    assert model.state is not None
+    warm = replace(model.state, gates=told.gates, until_ms=5_000)
+    again = fit(data, content, weights, config, warm=warm)
+    assert {name: again.gates[name] for name in (UNMET, NEW, LIKENESS, "factors")} == {
+        name: told.gates[name] for name in (UNMET, NEW, LIKENESS, "factors")
+    }
+    assert {NEW} < {bias.name for bias in again.active_biases} and LIKENESS in {kernel.name for kernel in again.active}
+    assert again.state is not None and again.state.gates == again.gates
 
 
 def test_what_came_after_the_version_begins_above_what_nobody_met_before(model: Model) -> None:
