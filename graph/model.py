@@ -59,10 +59,19 @@ class Gate:
 
     def __call__(self, seen: np.ndarray) -> np.ndarray:
         """(Q,) weights for sessions of which `context` says this (Q, 2)."""
-        x, timeless = seen[:, 0], seen[:, 1]
-        power = self.level + self.slope * x + self.bend * x * x
-        power = power + timeless * (self.still + self.still_slope * x + self.still_bend * x * x)
-        return np.exp(np.clip(power, -30.0, 30.0))
+        return gates_at(np.array([self.coefficients]), seen)[:, 0]
+
+    @property
+    def coefficients(self) -> tuple[float, ...]:
+        """What `gates_at` reads, (6,)."""
+        return self.level, self.slope, self.bend, self.still, self.still_slope, self.still_bend
+
+
+def gates_at(coefficients: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """(Q, G): what G gates of these `coefficients` (G, 6) weigh for sessions of which `context` says this (Q, 2)."""
+    x, timeless = seen.T
+    known = np.stack([np.ones(len(x)), x, x * x])
+    return np.asarray(np.exp(np.clip((coefficients @ np.concatenate([known, known * timeless])).T, -30.0, 30.0)))
 
 
 def context(sessions: Sessions) -> np.ndarray:

@@ -6,7 +6,6 @@ fused into one (`Model.fused`), and sources with the same matrix are one product
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +16,7 @@ from graph.factors import FoldInKernel, Solver
 from graph.fresh import Fresh
 from graph.kernels import Kernel, Sessions
 from graph.likeness import LIKENESS, Likeness, LikenessPart
-from graph.model import NEW, UNMET, Bias, Model, context
+from graph.model import NEW, UNMET, Bias, Model, context, gates_at
 from graph.stretch import Stretch
 
 
@@ -134,6 +133,8 @@ class Scorer:
 
     def __post_init__(self) -> None:
         self.model = self.model.fused()
+        self._gate_places = {name: place for place, name in enumerate(self.model.gates)}
+        self._coefficients = np.array([gate.coefficients for gate in self.model.gates.values()]).reshape(-1, 6)
         self._factors = [kernel for kernel in self.model.active if kernel.matrix is None]
         self._likeness: Likeness | None = None
         groups: dict[int, list[Kernel]] = {}
@@ -193,9 +194,8 @@ class Scorer:
     def read(self, sessions: Sessions) -> Batch:
         """Everything that follows from the sessions, short of adding it up."""
         x = context(sessions)
-        gates: Mapping[str, np.ndarray] = {
-            kernel.name: self.model.gates[kernel.name](x).astype(np.float32) for kernel in self.model.active
-        }
+        weighed = gates_at(self._coefficients, x)
+        gates = dict(zip(self._gate_places, weighed.astype(np.float32).T, strict=True))
         weights: dict[tuple[float, ...], np.ndarray] = {}
 
         def gated(kernel: Kernel) -> np.ndarray:
@@ -204,19 +204,20 @@ class Scorer:
             return np.asarray(weights[kernel.reading] * gates[kernel.name][sessions.query])
 
         factors = []
-        order, shape = np.arange(len(sessions.item)), (len(sessions), len(sessions.item))
+        order = np.arange(len(sessions.item))
         for place, kernel in enumerate(self._factors):
             assert kernel.source is not None
             rows = _rows(kernel.source, self._fresh_sources[place], sessions.item)
             weight = gated(kernel)
-            vectors = sp.csr_matrix((weight, order, sessions.offsets), shape=shape) @ rows
+            vectors = np.zeros((len(sessions), rows.shape[1]), dtype=np.float32)
+            add_rows(sessions.offsets, order, weight, rows, vectors)
             solver = None
             if isinstance(kernel, FoldInKernel):
                 solver = kernel.solver(sessions.offsets, rows)
                 vectors = solver.solve_all(vectors)
             stretch = self._stretch[place]
             if stretch is not None:
-                stretch = stretch.by(self.model.gates[UNMET](x))
+                stretch = stretch.by(weighed[:, self._gate_places[UNMET]])
             factors.append(FactorPart(kernel, self._fresh_targets[place], weight, rows, vectors, solver, stretch))
         tables = []
         for group in self._tables:
@@ -228,9 +229,8 @@ class Scorer:
             fresh = self.fresh.columns(scores, share) if self.fresh is not None else None
             tables.append(TablePart(group[0], total, scores, fresh, share))
         likeness = None if self._likeness is None else self._likeness.read(sessions, gated(self._likeness.kernel))
-        bias_gates = np.stack([self.model.gates[bias.name](x) for bias in self.biases], axis=1) if self.biases else None
-        empty = np.zeros((len(sessions), 0))
-        return Batch(sessions, factors, tables, empty if bias_gates is None else bias_gates, self.fresh, likeness)
+        bias_gates = weighed[:, [self._gate_places[bias.name] for bias in self.biases]]
+        return Batch(sessions, factors, tables, bias_gates, self.fresh, likeness)
 
     def all_scores(self, batch: Batch) -> np.ndarray:
         """(Q, N + n) float32."""
