@@ -9,7 +9,7 @@
     --language en        or zh
     --engine openvino    with the demo model, in process
     --tastes 20          people with different tastes for each of `--taste-items 10` items; 0 leaves this out
-    --scored 200         texts whose perplexity is measured; 0 leaves this out
+    --scored 200         texts, the last ones, whose perplexity is measured; 0 leaves this out
     --texts FILE         write all texts there, to be read
     --models-dir DIR     where prepared models are kept
 
@@ -104,7 +104,7 @@ def main() -> int:
     if tastes:
         result["taste"] = _taste(tastes, texts[len(made) :])
     if asked.scored and asked.language == "en":
-        result |= _perplexity([text.text for text in own][: asked.scored], asked)
+        result |= _perplexity([text.text for text in own][-asked.scored :], asked)
     if asked.texts:
         lines = (f"{'T' if text.source == 'template' else ' '} {text.text}".replace("\n", " / ") for text in own)
         asked.texts.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -8,8 +8,10 @@ from itertools import pairwise
 
 from generation.lexicon import is_wide, joined
 
-KEPT_TEXTS = 500
+KEPT_TEXTS = 250
 """So many texts are remembered: more than anybody reads in a row."""
+ENOUGH = 0.6
+"""While so large a share of their pairs are different ones, nothing is avoided: a model's own choice reads best."""
 FEWEST = 2
 """So many phrases are left to choose from where every one repeats something."""
 MANY = 3
@@ -17,9 +19,15 @@ _MARKS = ".,;:!?“”‘’\"'"
 
 
 class Recent:
-    """The pairs of words of the last texts. Written by one task at a time, read by any thread."""
+    """The pairs of words of the last texts. Written by one task at a time, read by any thread.
 
-    def __init__(self, texts: int = KEPT_TEXTS) -> None:
+    Args:
+        texts: so many are remembered.
+        enough: nothing counts as repeated while more than this share of the pairs of all remembered are different ones.
+    """
+
+    def __init__(self, texts: int = KEPT_TEXTS, enough: float = ENOUGH) -> None:
+        self._enough, self._total = enough, 0
         self._texts: deque[list[int]] = deque()
         self._counts: Counter[int] = Counter()
         self._kept = texts
@@ -29,8 +37,11 @@ class Recent:
         pairs = _pairs(text)
         self._texts.append(pairs)
         self._counts.update(pairs)
+        self._total += len(pairs)
         if len(self._texts) > self._kept:
-            for pair in self._texts.popleft():
+            oldest = self._texts.popleft()
+            self._total -= len(oldest)
+            for pair in oldest:
                 self._counts[pair] -= 1
                 if not self._counts[pair]:
                     del self._counts[pair]
@@ -40,14 +51,21 @@ class Recent:
 
         More than `MANY` times counts as that, so that of texts with long known titles the longest does not always win.
         """
+        if self._varied():
+            return 0.0
         pairs = _pairs(text)
         return sum(min(self._counts.get(pair, 0), MANY) for pair in pairs) / max(1, len(pairs))
 
     def freshest(self, before: str, phrases: Sequence[str]) -> list[str]:
         """Those of the phrases that repeat nothing after the word `before`, else the few that repeat least."""
+        if self._varied():
+            return list(phrases)
         scored = sorted((self.repeats(before + joined(phrase)), place) for place, phrase in enumerate(phrases))
         new = [phrases[place] for score, place in scored if not score]
         return new or [phrases[place] for _, place in scored[:FEWEST]]
+
+    def _varied(self) -> bool:
+        return len(self._counts) > self._enough * self._total
 
 
 def _pairs(text: str) -> list[int]:
