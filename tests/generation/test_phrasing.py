@@ -145,14 +145,14 @@ def test_articles() -> None:
     ]  # fmt: skip
 
 
-@settings(deadline=None)
+@settings(deadline=2000)
 @given(st.integers(min_value=30, max_value=200), st.sampled_from((ALIEN, BABE, JOKER, LAMP, KETTLE)))
 def test_nothing_gets_longer_than_its_room(room: int, item: Item) -> None:
     for end in ends(expand("{aside}.", item, "", Draw(task("pitch", item), 0, 0), room))[:200]:
         assert len(end) <= room and end.endswith(".")
 
 
-@settings(deadline=None)
+@settings(deadline=2000)
 @given(st.text(max_size=60), st.text(max_size=120), st.lists(st.text(max_size=20), max_size=3))
 def test_any_item_can_be_talked_about(title: str, description: str, labels: list[str]) -> None:
     made = task("pitch", Item("x", title=title, description=description, categories=tuple(labels)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.errors import InputError
@@ -69,6 +69,7 @@ def test_values_are_one_clean_line(text: str) -> None:
     assert clean(cleaned) == cleaned
 
 
+@settings(deadline=2000)  # the first example reads the prompt files and word lists
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_any_dialogue_gives_a_prompt(title: str, said: str) -> None:
     made = prompts.build(task("chat", Item("x", title=title), messages=(("system", said), ("user", said))))
