@@ -74,4 +74,4 @@ def test_a_reader_who_leaves_frees_the_place_of_the_text(server: Copy) -> None:
     took = sorted(max(stopped[one], free.get(one, 0.0)) - when for one, when in left.items())
     print(f"of {len(left)} readers {len(held)} held a place; free after (s): {[round(one, 3) for one in took]}")
     assert took[len(took) // 4] < FREE_S, took
-    assert held, "nobody left within a sentence"
+    assert len(held) >= READERS // 4, "hardly anybody left within a sentence, or their places were not freed"
