@@ -3,8 +3,8 @@
     --pitches 1000       texts over random people and items
     --catalogue demo     the demo's films, or `mixed`: shop items and news, titles that are common words, hold digits,
                          begin in lower case or give orders; `books`, 120 that are made up; `homeware`, the 40 products
-                         of examples/homeware; `bottles`, 40 with titles of four shared words; or a file of items
-                         in JSON lines
+                         of examples/homeware; `bottles`, 40 with titles of four shared words; `recipes` and `gear`,
+                         24 each with descriptions; or a file of items in JSON lines
     --kind pitch         or another kind
     --language en        or zh
     --engine openvino    with the demo model, in process
@@ -15,7 +15,7 @@
 
 `violations`: what `benchmarks.writing_checks` finds in a text beyond the facts. `template_rate`: texts that the model
 did not end. `perplexity_ratio`: to fifty pitches of films written by hand, under SmolLM2-135M-Instruct in float32;
-`perplexity_ratio_same_items`: to pitches by hand of the items of `books`, `homeware` and `mixed`. No other
+`perplexity_ratio_same_items`: to pitches by hand of the items of all but `demo` and `bottles`. No other
 language model comes in a wheel, so the judge is the writer's own model, unquantised, and leans to it. `distinct_2`: see
 there. `taste`: how often an encoder that has no part in the writing (all-MiniLM-L6-v2) finds the taste that a text was
 written for, and how many times chance that is.
@@ -52,7 +52,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, prog="python -m benchmarks.writing"
     )
     parser.add_argument("--pitches", type=int, default=1000)
-    parser.add_argument("--catalogue", default="demo", help="demo, mixed, books, homeware, bottles or a file of items")
+    parser.add_argument(
+        "--catalogue", default="demo", help="demo, mixed, books, homeware, bottles, recipes, gear or a file of items"
+    )
     parser.add_argument("--kind", default="pitch")
     parser.add_argument("--language", default="en")
     parser.add_argument("--engine", default="openvino")

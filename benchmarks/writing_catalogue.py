@@ -83,8 +83,11 @@ NEWS = (
     Item("n7", "War in the east enters its third year", categories=("World", "War")),
     Item("n8", "Markets today", categories=("Business",), attributes={"published_year": 2025}),
 )
+DESCRIBED = ("recipes", "gear")
+"""Catalogues in files of their own: `writing_items_NAME.jsonl`."""
 MAX_LIKED = 4
 PEOPLE = 60
+ITEMS = Path(__file__).parent
 HOMEWARE = Path(__file__).parents[1] / "examples" / "homeware" / "products.csv"
 _TITLES = (
     "The {one} {thing}",
@@ -147,12 +150,13 @@ def small_tasks(catalogue: str, n: int) -> tuple[list[Item], list[WriteTask]]:
 
     Args:
         catalogue: `books` (120 made-up books), `homeware` (the 40 products of `examples/homeware`), `bottles` (40
-            products with titles of four words, all of them shared), or a file of items in JSON lines, with the names
-            of the API.
+            products with titles of four words, all of them shared), `recipes` and `gear` (24 each, described), or
+            a file of items in JSON lines, with the names of the API.
         n: how many pitches.
     """
     known = {"books": _books, "homeware": _homeware, "bottles": _bottles}
-    items = known[catalogue]() if catalogue in known else _read(Path(catalogue))
+    file = ITEMS / f"writing_items_{catalogue}.jsonl" if catalogue in DESCRIBED else Path(catalogue)
+    items = known[catalogue]() if catalogue in known else _read(file)
     source = random.Random(7)
     people = [tuple(source.sample(items, source.randint(0, MAX_LIKED))) for _ in range(PEOPLE)]
     made = []

@@ -23,7 +23,9 @@ _WORD = re.compile(r"[A-Za-zÀ-ɏ]+(?:['’-][A-Za-zÀ-ɏ]+)*")
 
 REFERENCE = Path(__file__).with_name("writing_reference.txt")
 """Fifty pitches of films written by hand, one a line."""
-REFERENCES = {name: REFERENCE.with_stem(f"writing_reference_{name}") for name in ("books", "homeware", "mixed")}
+REFERENCES = {
+    name: REFERENCE.with_stem(f"writing_reference_{name}") for name in ("books", "gear", "homeware", "mixed", "recipes")
+}
 """The same of the items of those catalogues, 24 to 30 each."""
 GENRES = {
     "action": "action action-packed",

@@ -14,7 +14,8 @@ from typing import Any
 from cluster.messages import WriteTask
 from generation.facts import WITHIN_KEYS, facts_of, titles
 from generation.lexicon import at_sentence_start, words_of
-from generation.words import theme_words, themes, vocabulary, words_of_facts
+from generation.profile import profile_of
+from generation.words import attributes, theme_words, themes, vocabulary, words_of_facts
 
 RULES = ("empty", "length", "markup", "prompt", "number", "script", "name", "genre", "person", "loop")
 
@@ -39,10 +40,10 @@ _COPY_WORDS = 7
 class Ground:
     """What a text may rest on, made once per task.
 
-    `names` may appear exactly so, longest first; `own` are names of the items written about, `liked` those that the
-    person likes. `words` holds the lower-case words that each own name entitles to, `labels` its categories and tags as
-    they are written, `numbers` the digit sequences in the facts, `genres` all words that name a category, `secrets` the
-    instructions, as lower-case words.
+    `names` may appear exactly so, longest first, and so may sentences of a description; `own` are names of the items
+    written about, `liked` those that the person likes. `words` holds the lower-case words that each own name entitles
+    to, `labels` its categories and tags as they are written, `numbers` the digit sequences in the facts, `genres` all
+    words that name a category, `secrets` the instructions, as lower-case words.
     """
 
     names: tuple[str, ...]
@@ -68,8 +69,10 @@ def ground_of(task: WriteTask, instructions: str, max_chars: int, categories: It
         for facts in item_facts
     }
     description_names = [name for facts in item_facts for name in _names_in(str(facts.get("description", "")))]
-    within = [str(facts[key]) for facts in item_facts for key in WITHIN_KEYS if key in facts]
-    names = {*own, *liked, *people, *within, *description_names} - {""}
+    keys = (*WITHIN_KEYS, *attributes()["made"])
+    within = [str(facts[key]) for facts in item_facts for key in keys if key in facts]
+    quoted = [said for item in task.items for said in profile_of(item).details.quoted()]
+    names = {*own, *liked, *people, *within, *description_names, *quoted} - {""}
     words = {str(facts.get("title", "")): words_of_facts(facts) for facts in item_facts}
     genre_words = {word for theme in themes().values() for word in theme.genre} | {name.lower() for name in categories}
     return Ground(

@@ -1,7 +1,8 @@
 """What may be said of an item, as phrases: the patterns of `lexicon.Phrases` from facts, themes and phrase lists.
 
 A sentence of a prompt file has places in braces that are written: `{pick}` (what the item is, after "is"), `{aside}`
-(the same after a comma), `{short}` (the same in a few words), `{list}` (what a list of items is). The lists of a
+(the same after a comma), `{short}` (the same in a few words), `{list}` (what a list of items is), `{detail}` (a
+sentence or two of its description). The lists of a
 language (`words/phrases.yaml`) say which ways there are to fill one; a way has places in turn, for phrases of the lists
 and of the facts. All that can stand there is grammatical and true of the item, so the model chooses what suits and can
 say nothing false.
@@ -23,7 +24,7 @@ from generation.profile import Profile, profile_of
 from generation.recent import Recent
 from generation.words import phrases, phrases_zh
 
-PLACE = re.compile(r"\{(pick|aside|short|list)\}")
+PLACE = re.compile(r"\{(pick|aside|short|list|detail)\}")
 """What is written by the model, in the sentences of a prompt file."""
 DRAWN = 10
 """So many phrases of a list stand in one place of one text: of all a small model would take the same too often."""
@@ -31,6 +32,8 @@ TRIED = 12
 """Of so many ways that fit the one is taken that repeats least of the last texts."""
 DRAWN_STORY = 12
 """The same for what tells a story: there is more that is its own."""
+DESCRIBED = 6
+"""An item's own description is taken so many times as often as any other way to speak of it."""
 _INNER = re.compile(r"\{(a )?(\w+)\}")
 
 
@@ -86,23 +89,31 @@ def article(phrase: str) -> str:
     return f"{'an' if vowel or lower.startswith(('honest', 'hour')) else 'a'} {phrase}"
 
 
+def details(profile: Profile, *, chinese: bool) -> tuple[str, ...]:
+    """The sentences of an item's description that can be quoted in a language."""
+    return tuple(one for one in profile.details.sentences if is_wide(one[0]) == chinese)
+
+
 def _written(place: str, profile: Profile, shared: str, draw: Draw) -> list[Pattern]:
     """What may stand in a place of a sentence."""
     chinese = is_chinese(draw.language)
     lists = phrases_zh() if chinese else phrases()
     if place == "list":
         return [(tuple(draw.some("list", lists["lists"], DRAWN)),)]
+    if place == "detail":
+        quoted = details(profile, chinese=chinese)
+        return [(quoted,)] if quoted else []
     kind = "story" if profile.story else "report" if profile.report else "thing"
     known = phrasing_zh.facts(profile) if chinese else _facts(profile, kind, shared, lists[kind], draw)
-    if place == "pick" and not profile.countable:
+    if place == "pick" and not profile.details.noun.startswith(("a ", "an ", "the ")):
         known.pop("described", None)
     source = _Source(lists, kind, profile, known, draw, chinese)
     groups = {name: found for name in lists[kind]["ways"] if (found := source.patterns(name))}
-    short = groups.pop("short")
+    short, named = groups.pop("short"), groups.pop("named", [])
     if place == "short":
-        return draw.some("ways short", short, len(short))
-    groups["free"] = groups.pop("described", groups["free"])
+        return [*named, *draw.some("ways short", short, len(short))]
     order = ["shared"] * ("shared" in groups) + ["free"] + draw.some("groups", [*groups], len(groups))
+    order = ["described"] * (DESCRIBED * ("described" in groups)) + order
     first = draw.one("group", order)
     return [
         way
@@ -197,10 +208,15 @@ def _facts(profile: Profile, kind: str, shared: str, lists: Mapping[str, Any], d
         "section": [way.format(label) for way in draw.some("section", lists["section"], DRAWN)] if label else [],
         "mutual": [shared] if shared else [],
         "same": draw.some("same", lists["same"], DRAWN) if shared else [],
-        "described": [profile.described] if profile.described else [],
+        "described": [profile.details.noun] if profile.details.noun else [],
+        "head": [profile.details.head] if profile.details.head.count(" ") > profile.noun.count(" ") + 1 else [],
     }
+    if profile.kind is not None and kind == "thing":
+        known["use"] = draw.some("use", profile.kind.use, DRAWN)
     if profile.noun:
         known |= {"noun": [profile.noun], "work": [profile.noun]}
+    elif profile.kind is not None and kind == "thing":
+        known |= {"noun": profile.kind.noun, "work": profile.kind.noun}
     elif not profile.made_by:
         known["work"] = draw.some("work", lists["noun"], DRAWN)
     return known
@@ -213,8 +229,9 @@ def _says(label: str, noun: str) -> bool:
 
 def _adjectives(lists: Mapping[str, Any], kind: str, profile: Profile, draw: Draw) -> Sequence[str]:
     """Adjectives for any item of a kind, in the tone of the text; for what is called by its name those that fit any."""
-    own: Sequence[str] = lists[kind].get("kinds" if profile.noun else "adjective", lists[kind]["adjective"])
-    if profile.noun and draw.tone != "enthusiastic":
+    called = bool(profile.noun or profile.kind)
+    own: Sequence[str] = lists[kind].get("kinds" if called else "adjective", lists[kind]["adjective"])
+    if called and draw.tone != "enthusiastic":
         return own
     toned: Sequence[str] = lists.get("tones", {}).get(draw.tone, {}).get(kind, own)
     return toned
@@ -227,7 +244,7 @@ def _made(profile: Profile, *, story: bool) -> list[str]:
         made += [f"with {name}" for name in profile.cast[:3]]
     else:
         made += [f"from {profile.brand}"] if profile.brand else []
-        made += [f"in {value}" for value in profile.within]
+        made += [*profile.placed, *(f"in {value}" for value in profile.within)]
     return made + ([f"from {profile.year}"] if profile.year is not None else [])
 
 

@@ -9,23 +9,23 @@ from functools import cache
 from typing import Any
 
 from cluster.messages import Item
+from generation.details import Details, details_of
 from generation.facts import PEOPLE_KEYS, WITHIN_KEYS, clean, facts_of
-from generation.words import Theme, phrases, themes
+from generation.lexicon import last_word
+from generation.words import Kind, Theme, attributes, kinds, phrases, themes
 
 MAX_NAME_CHARS = 40
 _CAST = frozenset(("people", "actors", "cast"))
 _NAME = re.compile(r"[^\W\d_][\w&'’. -]*")
-_ADDED = re.compile(r"\b(?:of|with|made|from|for|in|by)\b")
-_FIRST_ADDED = frozenset(("of", "with", "made", "from", "for"))
 _HEAD_END = re.compile(r"[:,;(–—|]| (?:for|with|of|in|and|by|from|to) ")
-_SENTENCE = re.compile(r"[^.!?]+(?:\.\d[^.!?]*)*")
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What an item gives to talk about. `described` is the beginning of its description where that is a noun with what
-    belongs to it; `countable` says that it has its article. `noun` is what it is, where title and category agree (a
-    kettle), `report` whether it tells the news. `within` are colour, material and place, which stand after "in"."""
+    """What an item gives to talk about. `details` are what its description says. `noun` is what it is, where title and
+    category agree (a kettle) or the description begins with it, `kind` what kind of thing it is, `report` whether it
+    tells the news. `within` are colour, material and place, which stand after "in"; `placed` is what other attributes
+    say after a noun."""
 
     themes: tuple[Theme, ...]
     labels: tuple[str, ...]
@@ -34,8 +34,9 @@ class Profile:
     cast: tuple[str, ...]
     within: tuple[str, ...]
     year: int | None
-    described: str
-    countable: bool
+    placed: tuple[str, ...]
+    details: Details
+    kind: Kind | None
     noun: str
     report: bool
 
@@ -57,7 +58,13 @@ def profile_of(item: Item) -> Profile:
         for name in (value,) if isinstance(value, str) else value if isinstance(value, list | tuple) else ():
             if isinstance(name, str) and _is_name(cleaned := clean(name)):
                 people["cast" if key in _CAST else "brand" if key == "brand" else "made_by"].append(cleaned)
-    described, countable = _described(str(facts.get("description", "")), title, labels)
+    known_as = attributes()
+    said = [
+        way.format(value)
+        for key, way in known_as["said"].items()
+        if isinstance(value := item.attributes.get(key), int) and not isinstance(value, bool) and value > 1
+    ]
+    details = details_of(str(facts.get("description", "")), title, labels, said)
     return Profile(
         themes=tuple(dict.fromkeys(theme for theme in known if theme.nouns)),
         labels=tuple(label for label in facts.get("categories", ()) if _is_name(label)),
@@ -68,9 +75,12 @@ def profile_of(item: Item) -> Profile:
             str(facts[key]) for key in WITHIN_KEYS if _is_name(str(facts.get(key, ""))) and str(facts[key]) not in title
         ),
         year=facts.get("year"),
-        described=described,
-        countable=countable,
-        noun=_noun(title, labels),
+        placed=tuple(
+            way.format(facts[key]) for key, way in known_as["made"].items() if _is_name(str(facts.get(key, "")))
+        ),
+        details=details,
+        kind=_kind(item, labels),
+        noun=_noun_of(details.head, title) or _noun(title, labels),
         report=_is_report(facts, labels),
     )
 
@@ -96,45 +106,25 @@ def _noun(title: str, categories: Iterable[str]) -> str:
     return word if plurals & (last - _words("no_kinds")) else ""
 
 
+def says_title(phrase: str, title: str) -> bool:
+    """Whether a noun with its article says no more than a title does: "a table lamp" of Quay Table Lamp."""
+    return set(phrase.lower().split()[1:]) <= set(title.lower().split())
+
+
+def _noun_of(head: str, title: str) -> str:
+    """What an item is by the noun that its description begins with: all of that where the title says it too."""
+    return head.split(" ", 1)[1].lower() if head and says_title(head, title) else last_word(head)
+
+
+def _kind(item: Item, labels: Iterable[str]) -> Kind | None:
+    """The kind of thing that attributes or categories show, the first of `words.kinds`."""
+    ends = {words[-1].lower() for label in labels if (words := label.split())}
+    return next((kind for kind in kinds() if kind.keys & set(item.attributes) or kind.labels & ends), None)
+
+
 def _is_report(facts: Mapping[str, Any], categories: Iterable[str]) -> bool:
     """Whether an item tells the news: its title is a sentence, its category one of news, and it has no price."""
     words = re.findall(r"[^\W\d_]+", str(facts.get("title", "")))
     small = sum(word.islower() and len(word) > 1 for word in words)
     known = {word.lower() for category in categories for word in category.split()} & _words("news")
     return bool(known) and len(words) > 3 and 2 * small >= len(words) and "price" not in facts
-
-
-def _described(description: str, title: str, labels: Iterable[str]) -> tuple[str, bool]:
-    """The first sentence of a description where it is a noun with additions ("A lamp of brushed steel"), as it stands
-    inside a sentence, and whether it has its article.
-
-    It is that when the word before its first preposition is a noun: after an article, or one that the title or a
-    category has too. No parser: what does not look like one is left out.
-    """
-    match = _SENTENCE.match(description.strip())
-    sentence = match[0].strip() if match else ""
-    words = sentence.split()
-    added = _ADDED.search(sentence)
-    if not (3 <= len(words) <= 24) or added is None or len(sentence) > 140 or re.search(r"[:;()\"“”]", sentence):
-        return "", False
-    head = sentence[: added.start()].split()
-    lower = [word.strip(",").lower() for word in head]
-    if (
-        not 1 <= len(head) <= 6
-        or _words("not_nouns").intersection(word.lower() for word in words)
-        or "," in sentence[: added.start()]
-    ):
-        return "", False
-    if lower[0] in ("a", "an"):
-        if (
-            len(head) < 2
-            or {"a", "an", "the"} & set(lower[1:])
-            or re.search(r"[^s]s$", lower[-1])
-            or added[0] not in _FIRST_ADDED
-        ):
-            return "", False
-        return sentence[0].lower() + sentence[1:], True
-    known = {word.lower() for text in (title, *labels) for word in text.split()}
-    if lower[-1] in known and lower[0] not in ("the", "this", "my"):
-        return (sentence[0].lower() + sentence[1:] if sentence[1:2].islower() else sentence), False
-    return "", False

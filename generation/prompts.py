@@ -8,47 +8,31 @@ task of a kind: engines compute them once.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from itertools import chain
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from cluster.errors import InputError
 from cluster.messages import Item, WriteTask
 from generation import words
 from generation.config import GenerationConfig
-from generation.draw import Draw, choice
-from generation.facts import clean, facts_of, quoted, spoken_title, titles
-from generation.lexicon import Phrases, last_word
-from generation.phrasing import PLACE, expand, in_common
+from generation.draw import choice
+from generation.facts import clean, facts_of, titles
 from generation.phrasing_zh import is_chinese
-from generation.phrasing_zh import name as chinese_name
 from generation.recent import Recent
+from generation.sentences import MAX_ITEMS, MAX_LIKED, Segment, SegmentFile, name_of, segments_of
 
 KINDS = ("pitch", "reason", "headline", "summary", "push", "email", "chat")
-ROOM_CHARS = 30
-"""So much must be left for the model after a beginning."""
-MAX_LIKED = 3
-MAX_ITEMS = 5
 MAX_CATEGORIES = 4
 MAX_TURNS = 6
 SUBJECT_CHARS = 60
-LONG_CHARS = 70
-"""Of several titles that could be named as liked, none that is longer is taken."""
 CHINESE_TOKENS = 3
 """A Chinese sentence may take so many times the tokens of an English one: a tokenizer may split its characters."""
-TRIED = 8
-"""Of so many sentences the one is taken that repeats least of recent texts."""
-_VALUE = re.compile(r"\{\w+\}")
-_EITHER = re.compile(r"\[([^\[\]]*)\]")
-LOUD_TONES = frozenset(("playful", "enthusiastic"))
-"""Their sentences end with an exclamation mark."""
 
 
 class Example(BaseModel):
@@ -60,33 +44,6 @@ class Example(BaseModel):
     liked: list[str] = []
     ask: str = ""
     answer: str
-
-
-class SegmentFile(BaseModel):
-    """One sentence of a text: what it is about, and the ways to say it, one of which the task chooses.
-
-    `{title}`, `{last}`, `{all_titles}`, `{liked}`, `{all_liked}` are filled in; from the first of the places `{pick}`,
-    `{aside}`, `{short}`, `{list}` on (see `phrasing`) the sentence is the model's. `[Try|Meet]` is one of these words.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    item: int | None = None
-    """Which item it is about, from 0; all of them when left out. Without such an item the sentence is left out."""
-    with_liked: list[str] = []
-    """Sentences that name what the person liked."""
-    alike: list[str] = []
-    """More of them for an item that has something in common with that."""
-    plain: list[str]
-    """Sentences for when nothing is known of the person, or the others are too long."""
-
-    @field_validator("with_liked", "alike", "plain")
-    @classmethod
-    def _written(cls, sentences: list[str]) -> list[str]:
-        for sentence in sentences:
-            if PLACE.search(sentence) is None:
-                raise ValueError(f"{sentence!r} has no place for the model")
-        return sentences
 
 
 class ChineseFile(BaseModel):
@@ -121,15 +78,6 @@ class PromptFile(BaseModel):
     max_chars: int = Field(ge=20)
     max_tokens: int = Field(ge=8)
     """For one segment."""
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """One sentence to write: how it begins, the places of the items that it is about, and how it may go on."""
-
-    begun: str
-    items: tuple[int, ...]
-    phrases: Phrases
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +162,7 @@ def build(task: WriteTask, attempt: int = 0, recent: Recent | None = None) -> Pr
         version=version(task.kind),
         messages=tuple(messages),
         shared_messages=shared,
-        segments=tuple(_segments(told.segments, file.max_chars, task, attempt, recent)),
+        segments=tuple(segments_of(told.segments, file.max_chars, task, attempt, recent)),
         frame=_one_of(told.frames, task, "frame").format(title=_subject(task.items, chinese)),
         closing=_one_of(told.closings, task, "closing"),
         full_stop=file.full_stop,
@@ -243,102 +191,6 @@ def shortened(title: str, most: int) -> str:
         return title
     cut = title[:most]
     return f"{(cut.rsplit(' ', 1)[0] if ' ' in cut else cut[:-1]).rstrip(' ,;:-–—(')}…"
-
-
-def _segments(
-    sentences: list[SegmentFile], max_chars: int, task: WriteTask, attempt: int, recent: Recent | None
-) -> Iterable[Segment]:
-    chinese = is_chinese(task.language)
-    own = [name_of(item, chinese) for item in task.items[:MAX_ITEMS] if titles((item,))]
-    known = [item for item in task.liked if titles((item,))][:MAX_LIKED]
-    known = [item for item in known if len(item.title) <= LONG_CHARS] or known
-    liked = [name_of(item, chinese) for item in known]
-    told = choice(task, "liked", len(liked)) if liked else 0
-    for number, segment in enumerate(sentences):
-        places = tuple(range(len(own))) if segment.item is None else (segment.item,)
-        if not own or places[-1] >= len(own):
-            continue
-        item = task.items[places[0]]
-        shared = in_common(item, known[told]) if liked else ""
-        values = {
-            "title": own[places[0]],
-            "last": own[places[-1]],
-            "all_titles": listed(own, chinese),
-            "liked": liked[told] if liked else "",
-            "all_liked": listed(liked[:2], chinese),
-        }
-        personal = [*segment.with_liked, *(segment.alike if shared else ())] if liked else []
-        for sentence in chain(
-            *(_turned(group, values, task, number, attempt, recent) for group in (personal, segment.plain))
-        ):
-            if "{last}" in sentence and len(places) == 1:
-                continue
-            begun, rest = _split(sentence, values, loud=task.tone in LOUD_TONES)
-            room = max_chars - len(begun) - 1
-            common = shared if "{liked}" in sentence else ""
-            if room < ROOM_CHARS:
-                continue
-            if ways := expand(rest, item, common, Draw(task, number, attempt), room, recent, last_word(begun)):
-                yield Segment(begun, places, Phrases(ways, recent))
-                break
-
-
-def _turned(
-    sentences: list[str],
-    values: Mapping[str, str],
-    task: WriteTask,
-    number: int,
-    attempt: int,
-    recent: Recent | None,
-) -> Iterable[str]:
-    """The sentences in a circle from the one that the task chooses; another attempt begins one further.
-
-    Of the first few those come before the others that repeat less of recent texts: in words of their own, then in how
-    they begin.
-    """
-    first = (choice(task, f"segment {number}", max(len(sentences), 1)) + attempt) % max(len(sentences), 1)
-    turned, salt = sentences[first:] + sentences[:first], f"{number}/{attempt}"
-    if recent is not None:
-        tried = [_resolved(sentence, task, salt + again) for sentence in turned[:TRIED] for again in ("", "'")]
-        begun = {sentence: _split(sentence, values, loud=False)[0] for sentence in tried}
-        yield from sorted(begun, key=lambda told: (recent.repeats(_VALUE.sub("\0", told)), recent.repeats(begun[told])))
-        turned = turned[TRIED:]
-    for sentence in turned:
-        yield _resolved(sentence, task, salt)
-
-
-def _resolved(sentence: str, task: WriteTask, salt: str) -> str:
-    """A sentence with one of the alternatives wherever it has some: `[Try|Meet] {title}`."""
-    parts = _EITHER.split(sentence)
-    for place in range(1, len(parts), 2):
-        either = parts[place].split("|")
-        parts[place] = either[choice(task, f"either {salt}/{place}", len(either))]
-    return "".join(parts)
-
-
-def _split(sentence: str, values: Mapping[str, str], *, loud: bool) -> tuple[str, str]:
-    """How a sentence begins, with the values filled in, and the rest of it from its first written place on."""
-    match = PLACE.search(sentence)
-    assert match is not None  # checked when the file was read
-    rest = sentence[match.start() :]
-    if loud and rest.endswith((".", "。")):
-        rest = rest[:-1] + ("!" if rest.endswith(".") else "！")
-    for name, value in values.items():
-        rest = rest.replace(f"{{{name}}}", value)
-    return sentence[: match.start()].format(**values).rstrip(), rest
-
-
-def listed(names: list[str], chinese: bool = False) -> str:
-    """Names in one phrase: `A, B and C`."""
-    if len(names) < 2:
-        return names[0] if names else ""
-    comma, last = ("、", "和") if chinese else (", ", " and ")
-    return f"{comma.join(names[:-1])}{last}{names[-1]}"
-
-
-def name_of(item: Item, chinese: bool) -> str:
-    """A title as it stands in a sentence."""
-    return chinese_name(item) if chinese else quoted(spoken_title(item.title))
 
 
 def _turns(task: WriteTask, facts: list[dict[str, Any]]) -> list[tuple[str, str]]:

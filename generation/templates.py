@@ -10,7 +10,8 @@ from generation import phrasing_zh
 from generation.draw import choice
 from generation.facts import titles
 from generation.profile import profile_of
-from generation.prompts import MAX_ITEMS, listed, name_of, shortened
+from generation.prompts import shortened
+from generation.sentences import MAX_ITEMS, listed, name_of
 
 LANGUAGES = ("en", "zh")
 """What templates are written in; which of them the model writes is `GenerationConfig.languages`."""

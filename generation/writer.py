@@ -26,8 +26,9 @@ from generation.facts import facts_of, facts_of_task, titles
 from generation.guard import Ground, check, ground_of
 from generation.lexicon import Lexicon, Phrases, is_wide, joined
 from generation.phrasing_zh import is_chinese
-from generation.prompts import Prompt, Segment, written_in
+from generation.prompts import Prompt, written_in
 from generation.recent import Recent
+from generation.sentences import Segment
 from generation.words import lexicon
 
 log = logging.getLogger("tailorbird.generation")

@@ -66,6 +66,31 @@ def themes() -> dict[str, Theme]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of thing: the attributes and last words of categories that show it, what it is called and is for."""
+
+    keys: frozenset[str]
+    labels: frozenset[str]
+    noun: tuple[str, ...]
+    use: tuple[str, ...]
+
+
+@cache
+def kinds() -> tuple[Kind, ...]:
+    """Kinds of things that tell no story, the first that fits counts."""
+    return tuple(
+        Kind(frozenset(one["keys"]), frozenset(one["labels"]), tuple(one["noun"]), tuple(one["use"]))
+        for one in _mapping("kinds.yaml").values()
+    )
+
+
+@cache
+def attributes() -> dict[str, dict[str, str]]:
+    """What known attributes say, see the file."""
+    return _mapping("attributes.yaml")
+
+
 @cache
 def phrases() -> dict[str, Any]:
     """Phrases for any item, see the file."""

@@ -15,7 +15,7 @@ from generation.guard import check, ground_of
 from generation.lexicon import Pattern, joined, words_of
 from generation.phrasing import article, expand, in_common
 from generation.profile import profile_of
-from generation.words import phrases, themes
+from generation.words import kinds, phrases, themes
 from tests.generation.catalogue import ALIEN, ALL, BABE, FATHER, JOKER, LAMP, task
 
 KETTLE = Item("k", title="Kettle 1.7 L", description="A steel kettle with a 1.7 litre tank. Keeps water warm.")
@@ -69,7 +69,8 @@ def test_every_phrase_of_a_theme_names_no_other_genre() -> None:
         others = {word for other in themes().values() for word in other.genre} - theme.genre
         said = {word for phrase in (*theme.adjectives, *theme.gifts, *theme.that) for word in words_of(phrase)}
         assert not said & others, name
-    said_of_all = [lists for name, lists in phrases().items() if name not in ("news", "no_kinds")]
+    said_of_all = [(kind.noun, kind.use) for kind in kinds()]
+    said_of_all += [lists for name, lists in phrases().items() if name not in ("news", "no_kinds")]
     plain = {word for lists in said_of_all for phrase in str(lists).split() for word in words_of(phrase.lower())}
     assert not plain & {word for theme in themes().values() for word in theme.genre}
 
@@ -78,9 +79,9 @@ def test_what_an_item_is_comes_from_its_facts() -> None:
     assert profile_of(ALIEN).story and {"horror story", "thriller"} <= {
         n for t in profile_of(ALIEN).themes for n in t.nouns
     }
-    assert profile_of(LAMP).described == "a dimmable lamp of brushed steel by Anna Berg for late work"
-    assert profile_of(KETTLE).described == "a steel kettle with a 1.7 litre tank"
-    assert not profile_of(NEWS).story and profile_of(NEWS).described == ""
+    assert profile_of(LAMP).details.noun == "a dimmable lamp of brushed steel by Anna Berg for late work"
+    assert profile_of(KETTLE).details.noun == "a steel kettle with a 1.7 litre tank"
+    assert not profile_of(NEWS).story and profile_of(NEWS).details.noun == ""
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def test_what_an_item_is_comes_from_its_facts() -> None:
     ],
 )
 def test_a_description_that_is_no_plain_noun_is_not_quoted(description: str) -> None:
-    assert profile_of(Item("x", title="Thing", description=description)).described == ""
+    assert profile_of(Item("x", title="Thing", description=description)).details.noun == ""
 
 
 def test_what_two_items_have_in_common() -> None:
@@ -163,7 +164,7 @@ def test_a_tone_is_heard() -> None:
     for tone, mark in (("enthusiastic", "!"), ("formal", ".")):
         (segment,) = prompts.build(task("pitch", LAMP, FATHER, liked=(), tone=tone)).segments
         written = ends(segment.phrases.patterns)
-        assert all(text.endswith(mark) for text in written)
+        assert all(mark in segment.begun + text for text in written)
     (segment,) = prompts.build(task("headline", FATHER, tone="formal")).segments
     said = {word for text in ends(segment.phrases.patterns) for word in words_of(text)}
     assert said & set(phrases()["tones"]["formal"]["story"])
