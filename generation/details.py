@@ -31,7 +31,9 @@ _ADDED = re.compile(
     r"[,]? (?:of|with|made|from|for|in|by|on|at|to|into|over|about|that|which|who|whose|where|and|without|next|"
     r"between|around|under|filled|led|built|designed)\b"
 )
-_CLAUSE = re.compile(r", (?:and|but|so|he|she|they|it)\b|(?<! that)(?<! which)(?<! who)(?<! it) (?:is|are|was|were)\b")
+_CLAUSE = re.compile(
+    r"[.?](?!\d)|, (?:and|but|so|he|she|they|it)\b|(?<! that)(?<! which)(?<! who)(?<! it) (?:is|are|was|were)\b"
+)
 _VERB = re.compile(r"(?<!ga)(?<!sport)(?<!canva)[^s']s$")
 _NO_NOUN_END = re.compile(r"[^s]s$|ed$|ly$|ing$")
 
@@ -67,7 +69,7 @@ def details_of(description: str, title: str, labels: Iterable[str] = (), said: I
         start = match.end()
     if start == 0 or (len(whole) < MAX_SENTENCES and len(description) < 2 * MAX_SENTENCE_CHARS):
         rest = description[start:].strip()
-        whole += [f"{rest}。" if is_wide(rest[-1:]) else f"{rest}."] if rest else []
+        whole += [rest] if rest else []
     fine = [_about(sentence, title) if _is_fine(sentence) else "" for sentence in whole]
     if any(_hostile(sentence) for sentence in whole):
         fine = []
@@ -110,7 +112,9 @@ def _is_fine(sentence: str) -> bool:
 
 def _about(sentence: str, title: str) -> str:
     """A sentence as it follows one that names the title: with "it" for that, a capital and a full stop."""
-    sentence = sentence.rstrip("!！") + ("" if sentence[-1] in ".?。？" else "。" if is_wide(sentence[0]) else ".")
+    sentence = sentence.rstrip("!！")
+    if sentence[-1] not in ".?。？":
+        sentence += "。" if is_wide(sentence[0]) else "."
     words = title.split()
     for length in range(len(words), 0, -1):
         name = " ".join(words[:length])
@@ -140,7 +144,7 @@ def _noun(sentence: str, known: set[str]) -> tuple[str, str]:
     head = (text[: added.start()] if added else text).split()
     lower = [word.lower() for word in head]
     refused = _list("not_nouns")
-    if not 1 <= len(head) <= MAX_HEAD_WORDS or refused & set(lower) or _CLAUSE.search(text) or re.search(r"[.?]", text):
+    if not 1 <= len(head) <= MAX_HEAD_WORDS or refused & set(lower) or _CLAUSE.search(text):
         return "", ""
     inside = text[0].lower() + text[1:] if text[1:2].islower() or text[1] == " " else text
     if lower[0] not in ("a", "an", "the"):

@@ -31,10 +31,14 @@ def clean(text: str) -> str:
     HTML becomes the text that it shows. Angle brackets, pipes, braces, backticks and their like become spaces, so that
     no value can carry a model's control tokens or end the list of facts that it stands in.
     """
+    printable = "".join(char if char.isprintable() else " " for char in _TAG.sub(" ", _unescaped(text)))
+    return " ".join(re.sub(r"[<>|{}\[\]`*#\\^~_=]", " ", printable).split())[:MAX_VALUE_CHARS]
+
+
+def _unescaped(text: str) -> str:
     while (shown := _ENTITY.sub(lambda match: html.unescape(match[0]), text)) != text:
         text = shown  # some catalogues escape twice
-    printable = "".join(char if char.isprintable() else " " for char in _TAG.sub(" ", shown))
-    return " ".join(re.sub(r"[<>|{}\[\]`*#\\^~_=]", " ", printable).split())[:MAX_VALUE_CHARS]
+    return text
 
 
 def spoken_title(title: str) -> str:
@@ -74,7 +78,7 @@ def facts_of(item: Item) -> dict[str, Any]:
     year = _year(item)
     if year is not None:
         facts["year"] = year
-    levels = [level for category in item.categories for level in _LEVELS.split(category)]
+    levels = [level for category in item.categories for level in _LEVELS.split(_unescaped(category))]
     for key, values in (("categories", levels), ("tags", item.tags)):
         if cleaned := _strings(values):
             facts[key] = cleaned

@@ -201,10 +201,12 @@ def _facts(profile: Profile, kind: str, shared: str, lists: Mapping[str, Any], d
             "parts": [f"{one}, part {other}" for one, other in _pairs(topics)],
             "made": _made(profile, story=True),
         }
-    label = shared or (draw.one("label", profile.labels) if profile.labels else "")
+    shared = "" if shared and is_wide(shared[0]) else shared
+    labels = [label for label in profile.labels if not is_wide(label[0])]
+    label = shared or (draw.one("label", labels) if labels else "")
     known: dict[str, Sequence[str]] = {
         "made": _made(profile, story=False),
-        "label": [label] if label and not is_wide(label[0]) and not _says(label, profile.noun) else [],
+        "label": [label] if label and not _says(label, profile.noun) else [],
         "section": [way.format(label) for way in draw.some("section", lists["section"], DRAWN)] if label else [],
         "mutual": [shared] if shared else [],
         "same": draw.some("same", lists["same"], DRAWN) if shared else [],

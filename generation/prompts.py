@@ -177,12 +177,11 @@ def _one_of(texts: list[str], task: WriteTask, name: str) -> str:
 
 
 def _subject(items: Sequence[Item], chinese: bool) -> str:
-    """A title as it stands in a subject line: shortened where it is long."""
+    """A title as it stands in a subject line, in its quotation marks: shortened where it is long."""
     whole = titles(items[:1])
     if not whole:
         return "A pick"
-    short = shortened(whole[0], SUBJECT_CHARS)
-    return name_of(items[0], True).replace(whole[0], short) if chinese else short
+    return name_of(items[0], chinese).replace(whole[0], shortened(whole[0], SUBJECT_CHARS))
 
 
 def shortened(title: str, most: int) -> str:

@@ -9,6 +9,7 @@ from cluster.messages import WriteTask
 from generation import phrasing_zh
 from generation.draw import choice
 from generation.facts import titles
+from generation.lexicon import is_wide
 from generation.profile import profile_of
 from generation.prompts import shortened
 from generation.sentences import MAX_ITEMS, listed, name_of
@@ -50,14 +51,14 @@ _EN: dict[str, tuple[str, ...]] = {
     ),
     "summary_plain": ("Here are some picks for you: {all_titles}.", "Take a look at these: {all_titles}."),
     "email": (
-        "Subject: {bare}, picked for you\n\nBecause you liked {liked}, we think {title} is worth a look{with_kinds}. "
+        "Subject: {title}, picked for you\n\nBecause you liked {liked}, we think {title} is worth a look{with_kinds}. "
         "Enjoy!",
-        "Subject: {bare}, picked for you\n\nLooking for something new? {title} is a good step on from "
+        "Subject: {title}, picked for you\n\nLooking for something new? {title} is a good step on from "
         "{liked}{with_kinds}. Enjoy!",
     ),
     "email_plain": (
-        "Subject: {bare}, picked for you\n\nWe think {title} is worth a look{with_kinds}. Enjoy!",
-        "Subject: {bare}, picked for you\n\nLooking for something new? Try {title}{with_kinds}.",
+        "Subject: {title}, picked for you\n\nWe think {title} is worth a look{with_kinds}. Enjoy!",
+        "Subject: {title}, picked for you\n\nLooking for something new? Try {title}{with_kinds}.",
     ),
     "chat": ("Here are some picks for you: {all_titles}.", "You could try {all_titles}.", "How about {all_titles}?"),
     "chat_plain": ("I have nothing that fits. Tell me what you like, and we will find something.",),
@@ -111,7 +112,6 @@ def render(task: WriteTask) -> str:
     variants = texts[_key(task, bool(liked))]
     values = {
         "title": own[0],
-        "bare": bare,
         "all_titles": listed(own, chinese),
         "liked": liked[choice(task, "liked", len(liked[:3]))] if liked else "",
         "all_liked": listed(liked[:2], chinese),
@@ -143,4 +143,5 @@ def _kinds(task: WriteTask, chinese: bool) -> str:
     topics = [theme.topic for theme in profile.themes][:3]
     if profile.story:
         return f", with {listed(topics)} in one" if len(topics) > 1 else f", for when you want {topics[0]}"
-    return f", from the {profile.labels[0]} section" if profile.labels else ""
+    labels = [label for label in profile.labels if not is_wide(label[0])]
+    return f", from the {labels[0]} section" if labels else ""
