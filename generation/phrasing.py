@@ -70,12 +70,12 @@ def expand(
         elif part.strip():
             found = [(*way, (part.strip(),)) for way in found]
     fitting = islice((fitted for way in found if (fitted := _fit(way, room))), 1 if recent is None else TRIED)
-    first = min(fitting, key=lambda way: 0 if recent is None else _repeats(way, recent, before), default=None)
+    first = min(fitting, key=lambda way: 0 if recent is None else repeats(way, recent, before), default=None)
     return () if first is None else (first,)
 
 
-def _repeats(way: Pattern, recent: Recent, before: str) -> float:
-    """How much a way at least repeats of the last texts, taking the freshest phrase of each place in turn."""
+def repeats(way: Pattern, recent: Recent, before: str) -> float:
+    """How much a way at least repeats of the last texts after `before`, with the freshest phrase of each place."""
     text = before
     for place in way:
         text += joined(recent.freshest(last_word(text), place)[0])

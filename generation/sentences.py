@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from cluster.messages import Item, WriteTask
 from generation.draw import Draw, choice
 from generation.facts import quoted, spoken_title, titles
-from generation.lexicon import Pattern, Phrases, joined, last_word
-from generation.phrasing import PLACE, details, expand, in_common
+from generation.lexicon import Pattern, Phrases, last_word
+from generation.phrasing import PLACE, details, expand, in_common, repeats
 from generation.phrasing_zh import is_chinese
 from generation.phrasing_zh import name as chinese_name
 from generation.profile import profile_of
@@ -104,7 +104,10 @@ def segments_of(
         )
         made = _made(turned, values, item, shared, Draw(task, number, attempt), max_chars, recent)
         compared = islice(made, 1 if recent is None else COMPARED)
-        if first := min(compared, key=lambda pair: _repeats(pair, recent), default=None):
+        first = min(
+            compared, key=lambda pair: 0 if recent is None else repeats(pair[1][0], recent, pair[0]), default=None
+        )
+        if first is not None:
             yield Segment(first[0], places, Phrases(first[1], recent))
 
 
@@ -126,16 +129,6 @@ def _made(
         common = shared if "{liked}" in sentence else ""
         if room >= ROOM_CHARS and (ways := expand(rest, item, common, draw, room, recent, last_word(begun))):
             yield begun, ways
-
-
-def _repeats(sentence: tuple[str, tuple[Pattern, ...]], recent: Recent | None) -> float:
-    """How much a sentence repeats of recent texts, with the freshest phrase of each place."""
-    if recent is None:
-        return 0.0
-    text, ways = sentence
-    for place in ways[0]:
-        text += joined(recent.freshest(last_word(text), place)[0])
-    return recent.repeats(text)
 
 
 def _turned(
