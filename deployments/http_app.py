@@ -87,8 +87,8 @@ def create_app(services: Services) -> ASGIApp:
         max_concurrent=ingress.max_concurrent,
         metrics=services.metrics,
         hot={
-            ("POST", "/v1/events"): lambda body, request_id, tenant: events.take(body, services.of(tenant), request_id),
-            ("POST", "/v1/recommendations"): lambda body, _, tenant: recommendations.answer(body, services.of(tenant)),
+            ("POST", "/v1/events"): lambda body, tenant: events.take(body, services.of(tenant)),
+            ("POST", "/v1/recommendations"): lambda body, tenant: recommendations.answer(body, services.of(tenant)),
         },
     )
     if not ingress.cors_origins:
