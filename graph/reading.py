@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from cluster.coded import StoredView, Words, makes_seen
+from cluster.coded import EVENT, StoredView, Words, makes_seen
 from cluster.messages import SessionView
 from graph.kernels import Sessions
 from graph.weights import EventWeights
@@ -80,7 +80,9 @@ class Reader:
         return found[found >= 0]
 
     def _stored(self, views: list[StoredView], words: Words) -> tuple[np.ndarray, ...]:
-        events = np.concatenate([view.events for view in views]) if len(views) > 1 else views[0].events
+        events = views[0].events
+        if len(views) > 1:  # as bytes: numpy joins records of several fields one by one
+            events = np.concatenate([view.events.view(np.uint8) for view in views]).view(EVENT)
         lengths = np.array([len(view.events) for view in views])
         item = self._table(words)[events["item"]]
         kinds = np.asarray(events["type"])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cluster.columns import NO_REASONS, Reasons
+from graph.compiled import strongest
 from graph.kernels import Sessions
 
 LIKED = "because_liked"
@@ -24,7 +25,7 @@ LEAST = 1e-9
 class Parts:
     """What the scores (Q, n) of Q lists are made of.
 
-    `liked` (n, P) is what each event carried through behaviour, `text` (n, P) through content, in sum `text_total`
+    `liked` (P, n) is what each event carried through behaviour, `text` (P, n) through content, in sum `text_total`
     (Q, n). `biases` are kinds with their parts (Q, n), `extra` (Q, n) what rules and exploration add.
     """
 
@@ -60,16 +61,13 @@ def reasons_of(
     weight = np.zeros((queries, width, len(kinds) - 1))
     who = np.full(weight.shape, -1, dtype=np.int64)
     kind = np.broadcast_to(np.arange(len(kinds) - 1), weight.shape).copy()
-    offsets, places = sessions.offsets.tolist(), np.arange(width)[:, None]
-    for row in range(queries):
-        start, end = offsets[row], offsets[row + 1]
-        if start == end or not lengths[row]:
-            continue
-        named, events, own = min(count, end - start), sessions.item[start:end], parts.liked[:, start:end]
-        best = np.argpartition(own, end - start - named, axis=1)[:, end - start - named :]
-        weight[row, :, :named] = own[places, best]
-        who[row, :, :named] = events[best]
-        who[row, :, count] = events[parts.text[:, start:end].argmax(axis=1)]
+    told = np.where(sessions.lengths > 0, np.asarray(lengths), 0)
+    best = np.zeros((queries, width, count), dtype=np.float32)
+    strongest(sessions.offsets, parts.liked, told, best, who[:, :, :count])
+    weight[:, :, :count] = best
+    alike = np.zeros((queries, width, 1), dtype=np.float32)
+    strongest(sessions.offsets, parts.text, told, alike, who[:, :, count : count + 1])
+    who = np.where(who >= 0, sessions.item[who], -1) if len(sessions.item) else who
     weight[:, :, count] = np.where(sessions.lengths[:, None] > 0, parts.text_total, 0.0)
     np.maximum(weight, 0.0, out=weight)
     for place, part in enumerate(parts.biases.values(), count + 1):
