@@ -72,7 +72,7 @@ def test_without_a_place_for_it_each_process_compiles(monkeypatch: pytest.Monkey
 
 
 def test_rows_and_entries_of_16_bits_are_nearly_those_of_the_matrix() -> None:
-    kernel = Kernel("item_item", matrix=np.where(MATRIX == MATRIX[3], 0.0, MATRIX).astype(np.float32))
+    kernel = Kernel("item_item", matrix=np.where(MATRIX[3] == MATRIX, 0.0, MATRIX).astype(np.float32))
     assert kernel.short is not None
     steps, scale = kernel.short
     assert steps.dtype == np.int16 and scale[3] == 0.0
