@@ -280,30 +280,32 @@ class Scorer:
         matrix = kernel.matrix
         assert matrix is not None
         items = matrix.shape[0]
-        kept = weights != 0
-        new = np.flatnonzero(kept & (sessions.item >= items)) if self.fresh is not None else ()
-        if len(new):
-            kept &= sessions.item < items
-        ends = np.concatenate(([0], np.cumsum(kept)))[sessions.offsets]
+        new: np.ndarray | tuple[()] = ()
+        if self.fresh is not None:
+            new = np.flatnonzero((weights != 0) & (sessions.item >= items))
+        old = np.where(sessions.item < items, weights, np.float32(0.0)) if len(new) else weights
+        met = np.minimum(sessions.item, items - 1) if len(new) else sessions.item
         found: np.ndarray | sp.csr_matrix
         if isinstance(matrix, np.ndarray):
             found = np.zeros((len(sessions), items), dtype=np.float32)
             if kernel.short is None:
-                add_rows(ends, sessions.item[kept], weights[kept], matrix, found)
+                add_rows(sessions.offsets, met, old, matrix, found)
             else:
-                add_scaled_rows(ends, sessions.item[kept], weights[kept], *kernel.short, found)
+                add_scaled_rows(sessions.offsets, met, old, *kernel.short, found)
         else:
-            found = sp.csr_matrix((weights[kept], sessions.item[kept], ends), shape=(len(sessions), items)) @ matrix
+            kept = old != 0
+            ends = np.concatenate(([0], np.cumsum(kept)))[sessions.offsets]
+            found = sp.csr_matrix((old[kept], met[kept], ends), shape=(len(sessions), items)) @ matrix
         for row in new:
             assert self.fresh is not None
-            met = self.fresh.met(matrix, int(sessions.item[row])) * weights[row]
+            of_new = self.fresh.met(matrix, int(sessions.item[row])) * weights[row]
             query = int(sessions.query[row])
             if sp.issparse(found):
-                single = sp.csr_matrix((met, (np.full(items, query), np.arange(items))), shape=found.shape)
+                single = sp.csr_matrix((of_new, (np.full(items, query), np.arange(items))), shape=found.shape)
                 single.eliminate_zeros()
                 found = found + single
             else:
-                found[query] += met
+                found[query] += of_new
         return found
 
 

@@ -114,3 +114,14 @@ def test_the_strongest_events_of_each_place_come_first() -> None:
             own = np.arange(ENDS[query], ENDS[query + 1]) if place < told[query] else np.arange(0)
             order = own[np.argsort(-parts[own, place], kind="stable")][:3].tolist()
             assert events[query, place].tolist() == order + [-1] * (3 - len(order)), length
+
+
+def test_each_item_counts_once_where_it_was_met_last() -> None:
+    item = np.array([5, 3, 5, -1, 3, 7, 900, 2, 2, 5])
+    strength = np.array([1.0, 0.5, 1.0, 9.0, 0.25, 1e-9, 2.0, 1.0, -1.0, -4.0], dtype=np.float32)
+    ends, new_ends = np.array([0, 6, 6, 10]), np.empty(4, dtype=np.int64)
+    new_item, new_strength = np.empty(10, dtype=np.int64), np.empty(10, dtype=np.float32)
+    made = compiled.once(ends, item, strength, 1e-6, 1.5, new_ends, new_item, new_strength)
+    assert new_ends.tolist() == [0, 2, 2, 4] and made == 4
+    assert new_item[:made].tolist() == [5, 3, 900, 5]  # what adds up to nothing is left out
+    assert new_strength[:made].tolist() == [1.5, 0.75, 2.0, -4.0]
