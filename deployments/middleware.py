@@ -25,7 +25,6 @@ from deployments.problems import error_response
 
 log = logging.getLogger("tailorbird.http")
 
-FORM = b"application/x-www-form-urlencoded"
 _REQUEST_ID = re.compile(rb"^[\x21-\x7e]{1,128}$")
 
 
@@ -99,8 +98,8 @@ class Gate:
         REQUEST_ID.set(scope["request_id"])
         span = tracing.begin_request(headers, scope["request_id"])
         hot = self._hot.get((scope["method"], scope["path"]))
-        if hot is None and scope["path"].startswith("/v1/") and headers.get(b"content-type", FORM).startswith(FORM):
-            # What `curl -d` sends when nothing is said. Every body here is JSON.
+        if hot is None and scope["path"].startswith("/v1/") and b"json" not in headers.get(b"content-type", b""):
+            # Every body here is JSON, whatever `curl -d` (a form) or a browser's `fetch` (plain text) calls it.
             others = [pair for pair in scope["headers"] if pair[0] != b"content-type"]
             scope["headers"] = [*others, (b"content-type", b"application/json")]
         status = 0
