@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import metadata
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Lifespan
 
 from deployments import openapi, problems
+from deployments.addresses import readable_address
 from deployments.middleware import Gate
 from deployments.routes import (
     admin,
@@ -41,6 +42,7 @@ def routed_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         docs_url=None,  # FastAPI's own pages load their scripts from elsewhere; ours is in `routes.page`
         redoc_url=None,
         generate_unique_id_function=openapi.operation_id,
+        dependencies=[Depends(readable_address)],
     )
     for module in (
         events,

@@ -27,7 +27,6 @@ from deployments.problems import error_response
 
 log = logging.getLogger("tailorbird.http")
 
-FORM = b"application/x-www-form-urlencoded"
 _REQUEST_ID = re.compile(rb"^[\x21-\x7e]{1,128}$")
 
 
@@ -154,8 +153,8 @@ class Gate:
     async def _pass(self, scope: Scope, receive: Receive, sender: _Marked, headers: Mapping[bytes, bytes]) -> None:
         """Let the application answer a request that may pass."""
         path = scope["path"]
-        if path.startswith("/v1/") and headers.get(b"content-type", FORM).startswith(FORM):
-            # What `curl -d` sends when nothing is said. Every body here is JSON.
+        if path.startswith("/v1/") and b"json" not in headers.get(b"content-type", b""):
+            # Every body here is JSON, whatever `curl -d` (a form) or a browser's `fetch` (plain text) calls it.
             others = [pair for pair in scope["headers"] if pair[0] != b"content-type"]
             scope["headers"] = [*others, (b"content-type", b"application/json")]
         try:
