@@ -8,10 +8,13 @@ entry leaves at once; under load lists grow by themselves.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Generic, TypeVar
 
+from cluster.deadlines import Deadlines
 from cluster.errors import DeadlineError, OverloadError
 
 Given = TypeVar("Given")
@@ -28,7 +31,8 @@ class Coalescer(Generic[Given, Answer]):
         max_batch: longest list, or its greatest weight; an entry that is heavier travels alone.
         max_queue: entries that may wait for a place, those in flight not counted.
         in_flight: calls at a time.
-        least: says how many entries are worth a further call while one is out; fewer wait for it. Default: 1.
+        least: entries that are worth a further call while one is out; fewer wait for it.
+        patience_s: says how long they wait for it; then they leave all the same. Default: however long it takes.
         weigh: what an entry counts in `max_batch`; default 1.
     """
 
@@ -39,7 +43,8 @@ class Coalescer(Generic[Given, Answer]):
         max_batch: int,
         max_queue: int,
         in_flight: int = 2,
-        least: Callable[[], int] | None = None,
+        least: int = 1,
+        patience_s: Callable[[], float] = lambda: math.inf,
         weigh: Callable[[Given], int] | None = None,
     ) -> None:
         self._send = send
@@ -48,9 +53,12 @@ class Coalescer(Generic[Given, Answer]):
         self._max_queue = max_queue
         self._free = self._in_flight = in_flight
         self._least = least
+        self._patience_s = patience_s
         self._queue: deque[tuple[Given, asyncio.Future[Answer]]] = deque()
         self._calls: dict[asyncio.Task[None], float] = {}
         self._scheduled = False
+        self._looks = False
+        self._deadlines = Deadlines()
 
     @property
     def waiting(self) -> int:
@@ -82,11 +90,11 @@ class Coalescer(Generic[Given, Answer]):
         if self._free and not self._scheduled:
             self._scheduled = True
             loop.call_soon(self._dispatch)  # not at once: whatever else this turn of the loop brings travels along
-        timer = loop.call_later(timeout_s, _expire, future, timeout_s)
+        in_time = self._deadlines.add(timeout_s, partial(_expire, future, timeout_s))
         try:
             return await future
         finally:
-            timer.cancel()
+            in_time()
 
     async def close(self) -> None:
         """Cancel what is in flight and what waits."""
@@ -100,7 +108,10 @@ class Coalescer(Generic[Given, Answer]):
 
     def _dispatch(self) -> None:
         self._scheduled = False
-        while self._queue and self._may_leave(len(self._queue)):
+        while self._queue:
+            if not self._may_leave(len(self._queue)):
+                self._look_again()
+                return
             batch = self._take()
             if not batch:
                 return
@@ -112,7 +123,19 @@ class Coalescer(Generic[Given, Answer]):
     def _may_leave(self, waiting: int) -> bool:
         if self._free == 0:
             return False
-        return self._free == self._in_flight or self._least is None or waiting >= self._least()
+        if self._free == self._in_flight or waiting >= self._least:
+            return True
+        return asyncio.get_running_loop().time() - max(self._calls.values()) >= self._patience_s()
+
+    def _look_again(self) -> None:
+        """Look when those that wait for a call have waited long enough, unless it comes back before."""
+        if self._free and not self._looks and math.isfinite(patience_s := self._patience_s()):
+            self._looks = True
+            asyncio.get_running_loop().call_later(patience_s, self._look)
+
+    def _look(self) -> None:
+        self._looks = False
+        self._dispatch()
 
     def _take(self) -> list[tuple[Given, asyncio.Future[Answer]]]:
         batch: list[tuple[Given, asyncio.Future[Answer]]] = []

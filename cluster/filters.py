@@ -3,16 +3,19 @@
     genre == "Drama" and year >= 1990
     not (tags contains "gore") and title != "Alien"
     year in [1979, 1986] or price < 9.5
+    类型 == "科幻" and `price in €` < 1e3 and hidden == false
 
-Names are the item's fields (`item_id`, `title`, `description`, `categories`, `tags`) and its attributes; `genre`,
-`category` and `tag` are other names for the lists. A comparison with a list holds when it holds for one of its members.
-A name that an item does not have makes a comparison false (and `!=` true). Text compares with text, numbers with
-numbers; a comparison across kinds is false, never an error.
+Names are the item's fields (`item_id`, `title`, `description`, `categories`, `tags`, `hidden`, `available_from`,
+`available_until`, `updated_at`) and its attributes; `genre`, `category` and `tag` are other names for the lists. A name
+of other than letters, digits, `_`, `.` and `-` stands between backquotes. A comparison with a list holds when it holds
+for one of its members. A name that an item does not have makes a comparison false (and `!=` true). Text compares with
+text, numbers with numbers; a comparison across kinds is false, never an error. Times are text, as `GET` shows them.
 """
 
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -21,6 +24,7 @@ from lark import Lark, Token, Transformer
 from lark.exceptions import UnexpectedInput, UnexpectedToken
 
 from cluster.errors import InputError
+from cluster.fields import optional_format
 from cluster.messages import Item
 
 MAX_CHARS = 2000
@@ -44,17 +48,17 @@ _GRAMMAR = r"""
         | TRUE -> true
         | FALSE -> false
 
-    _OR.2: /or\b/i
-    _AND.2: /and\b/i
-    _NOT.2: /not\b/i
-    _IN.2: /in\b/i
-    _CONTAINS.2: /contains\b/i
-    TRUE.2: /true\b/i
-    FALSE.2: /false\b/i
+    _OR.2: /or(?![\w.-])/i
+    _AND.2: /and(?![\w.-])/i
+    _NOT.2: /not(?![\w.-])/i
+    _IN.2: /in(?![\w.-])/i
+    _CONTAINS.2: /contains(?![\w.-])/i
+    TRUE.2: /true(?![\w.-])/i
+    FALSE.2: /false(?![\w.-])/i
     COMPARE: "==" | "!=" | "<=" | ">=" | "<" | ">"
-    NAME: /[A-Za-z_][A-Za-z0-9_.-]*/
+    NAME: /[^\W\d][\w.-]*/ | /`[^`]+`/
     STRING: /"(?:[^"\\]|\\.)*"/ | /'(?:[^'\\]|\\.)*'/
-    NUMBER: /-?\d+(\.\d+)?/
+    NUMBER: /-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?/
     %ignore /\s+/
 """
 
@@ -75,7 +79,15 @@ _FIELDS: Mapping[str, Callable[[Item], Any]] = {
     "genres": lambda item: item.categories,
     "tags": lambda item: item.tags,
     "tag": lambda item: item.tags,
+    "hidden": lambda item: item.hidden,
+    "available_from": lambda item: optional_format(item.available_from_ms),
+    "available_until": lambda item: optional_format(item.available_until_ms),
+    "updated_at": lambda item: optional_format(item.updated_ms),
 }
+_FIRM = frozenset({"item_id", "title", "description", "categories", "tags"})
+"""Fields that an attribute of the same name does not hide."""
+_NESTING = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`|(?i:not(?![\w.-]))|[()]|[\w.-]+""")
+"""Texts and quoted names, in which nothing counts, and what opens, closes or ends a level."""
 
 
 @lru_cache(maxsize=1024)
@@ -87,17 +99,13 @@ def parse_filter(text: str) -> Predicate:
     """
     if len(text) > MAX_CHARS:
         raise InputError(f"is longer than {MAX_CHARS} characters", "filter")
-    depth = deepest = 0
-    for character in text:
-        depth += {"(": 1, ")": -1}.get(character, 0)
-        deepest = max(deepest, depth)
-    if max(deepest, text.lower().count("not")) > MAX_DEPTH:
-        raise InputError(f"is nested deeper than {MAX_DEPTH}", "filter")
+    _check_depth(text)
     try:
         predicate: Predicate = _PARSER.parse(text)  # type: ignore[assignment]
     except UnexpectedInput as error:
         at_end = isinstance(error, UnexpectedToken) and error.token.type == "$END"
-        column = len(text) + 1 if at_end or error.column < 1 else error.column
+        # Counted from the beginning of the filter, whatever line breaks are in it.
+        column = len(text) + 1 if at_end or error.pos_in_stream is None else error.pos_in_stream + 1
         found = text[column - 1 : column + 11].strip() or "the end"
         raise InputError(f"column {column}: {found!r} is not expected here", "filter") from None
     return predicate
@@ -108,6 +116,25 @@ def read_field(item: Item, name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(value) for value in _members(_reader(name)(item)) if value != ""))
 
 
+def _check_depth(text: str) -> None:
+    """Raise where parentheses and `not` stand more than `MAX_DEPTH` deep."""
+    opened: list[int] = []
+    depth = pending = 0
+    for token in _NESTING.finditer(text):
+        found = token.group().lower()
+        if found == "(" or found == "not":
+            depth, pending = depth + 1, pending + 1
+            if depth > MAX_DEPTH:
+                raise InputError(f"column {token.start() + 1}: is nested deeper than {MAX_DEPTH}", "filter")
+            if found == "(":
+                opened.append(pending)
+                pending = 0
+        elif found == ")":
+            depth -= opened.pop() if opened else 0
+        else:  # a test, which ends the `not`s before it
+            depth, pending = depth - pending, 0
+
+
 class _Compiler(Transformer[Token, Any]):
     """Turns the parse tree into one predicate, bottom up."""
 
@@ -115,8 +142,9 @@ class _Compiler(Transformer[Token, Any]):
         body = parts[0][1:-1]
         return body.replace("\\\\", "\0").replace('\\"', '"').replace("\\'", "'").replace("\0", "\\")
 
-    def number(self, parts: list[Token]) -> float:
-        return float(parts[0])
+    def number(self, parts: list[Token]) -> int | float:
+        text = str(parts[0])
+        return int(text) if text.lstrip("-").isdecimal() else float(text)  # long ids are not rounded
 
     def true(self, _: list[Token]) -> bool:
         return True
@@ -162,8 +190,9 @@ class _Compiler(Transformer[Token, Any]):
 
 
 def _reader(name: str) -> Callable[[Item], Any]:
+    name = name.strip("`")
     field = _FIELDS.get(name)
-    if field is not None and name in {"genre", "genres", "category", "tag"}:
+    if field is not None and name not in _FIRM:
         # An attribute of that very name is what its owner means by it.
         return lambda item: item.attributes[name] if name in item.attributes else field(item)
     return field or (lambda item: item.attributes.get(name))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -100,16 +101,17 @@ async def write_task(services: Services, request: ContentRequest, deadline_s: fl
     """
     end_s = time.monotonic() + deadline_s
     tenant = services.tenant
-    ids = [request.item_id] if request.item_id is not None else list(request.item_ids or ())
-    items = tuple(item_of(services, item_id) for item_id in ids)
+    ids = list(dict.fromkeys([request.item_id] if request.item_id is not None else request.item_ids or ()))
+    items = await _items_of(services, ids)
     view = await view_of(
         services, request.user_id, request.session, min(deadline_s, services.settings.sessions.timeout_s)
     )
     reasons: tuple[Reason, ...] = ()
     if view.items:
         query = RankQuery(view, n=1, allowed=frozenset(ids[:1]), include_seen=True)
-        ranked = await services.recommender.rank(query, end_s - time.monotonic())
-        reasons = ranked.items[0].reasons if ranked.items else ()
+        with suppress(DeadlineError, OverloadError, UnavailableError):  # then the text does without
+            ranked = await services.recommender.rank(query, (end_s - time.monotonic()) / 2)
+            reasons = ranked.items[0].reasons if ranked.items else ()
     return WriteTask(
         kind=request.kind,
         items=items,
@@ -152,16 +154,25 @@ def _text_ahead(services: Services, view: SessionView, entry: RankedItem) -> Wri
     )
 
 
-def item_of(services: Services, item_id: str) -> Item:
-    """The item of the catalogue.
+async def _items_of(services: Services, ids: Sequence[str]) -> tuple[Item, ...]:
+    """The items as they are stored now: whoever has just changed one is not told of it as it was.
+
+    While the store does not answer, as the catalogue in memory knows them.
 
     Raises:
-        NotFoundError: there is none with this id.
+        NotFoundError: there is none with one of these ids.
     """
-    item = services.catalogue.get(services.tenant, item_id)
-    if item is None:
-        raise NotFoundError(f"item {item_id[:100]!r} is not in the catalogue")
-    return item
+    tenant = services.tenant
+    found: Mapping[str, Item | None]
+    try:
+        found = await asyncio.to_thread(services.store.items.get, tenant, ids)
+    except UnavailableError:
+        found = {item_id: services.catalogue.get(tenant, item_id) for item_id in ids}
+    items = [item for item_id in ids if (item := found.get(item_id)) is not None]
+    if len(items) < len(ids):
+        missing = next(item_id for item_id in ids if found.get(item_id) is None)
+        raise NotFoundError(f"item {missing[:100]!r} is not in the catalogue")
+    return tuple(items)
 
 
 def liked_items(

@@ -7,8 +7,7 @@ Serve puts `middlewares` around both because `RAY_SERVE_HTTP_PROXY_CALLBACK_IMPO
   have it go on when the client leaves (`x-request-disconnect-disabled`). Deadlines are the application's (`timeout_ms`,
   `ingress.timeout_s`), so these headers are taken off.
 - Serve adds `x-request-id` to answers that have the application's own: one stays, which is the one in the logs.
-- To notice that a client leaves, Serve runs two more tasks for each request. A list is made in milliseconds, an event
-  is to be stored whoever has left: for `UNWATCHED` the ingress tells Serve not to look.
+- Lists and events go past Serve's wrapper of each request, the short way (`deployments.short_way`).
 - While no ingress replica is up HAProxy sends requests to Serve's proxy, which holds them until one is, however long
   that takes. Here they are held until their deadline, then answered 503 with `Retry-After`.
 """
@@ -25,11 +24,12 @@ from cluster.config import Settings, load_settings
 from cluster.haproxy import EVENTS, LISTS, TEXTS
 from cluster.serve_app import INGRESS
 from deployments.problems import problem_response
+from deployments.short_way import shortened
 
 SERVE_HEADERS = frozenset({b"x-request-timeout-seconds", b"x-request-disconnect-disabled"})
-_GOES_ON = (b"x-request-disconnect-disabled", b"?1")
-UNWATCHED = frozenset({LISTS, EVENTS})
-"""Routes whose requests are done in milliseconds, or end at their deadline, and go on when their client leaves."""
+HOT = frozenset({("POST", LISTS), ("POST", EVENTS)})
+"""Methods and paths of nearly all requests, which are done in milliseconds. They go on when their client leaves, and
+end at their deadline in any case."""
 TIMED_PATHS = frozenset({LISTS, TEXTS})
 """Routes whose body may name its own deadline."""
 DETAIL = "no replica of the application was there in time"
@@ -41,21 +41,17 @@ class WithoutServeHeaders:
 
     Args:
         app: what answers.
-        unwatched: paths whose requests Serve is told to finish when their client leaves.
     """
 
-    def __init__(self, app: ASGIApp, unwatched: frozenset[str] = frozenset()) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._unwatched = unwatched
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything else on as it is."""
         if scope["type"] == "http":
             headers = scope["headers"]
             if not SERVE_HEADERS.isdisjoint([name for name, _ in headers]):
-                headers = scope["headers"] = [pair for pair in headers if pair[0] not in SERVE_HEADERS]
-            if scope["path"] in self._unwatched:
-                scope["headers"] = [*headers, _GOES_ON]
+                scope["headers"] = [pair for pair in headers if pair[0] not in SERVE_HEADERS]
 
             async def sending(message: Message) -> None:
                 if message["type"] == "http.response.start":
@@ -138,9 +134,10 @@ class UntilDeadline:
 def middlewares() -> list[Middleware]:
     """What Serve puts around the HTTP servers of its replicas and proxies."""
     deployment = _deployment()
-    unwatched = UNWATCHED if deployment == INGRESS else frozenset[str]()
-    for_all = [Middleware(WithoutServeHeaders, unwatched=unwatched)]
-    return for_all if deployment else [Middleware(UntilDeadline, settings=load_settings()), *for_all]
+    for_all = Middleware(WithoutServeHeaders)
+    if deployment is None:
+        return [Middleware(UntilDeadline, settings=load_settings()), for_all]
+    return [for_all, Middleware(shortened, hot=HOT)] if deployment == INGRESS else [for_all]
 
 
 def _deployment() -> str | None:

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import metadata
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Lifespan
 
 from deployments import openapi, problems
+from deployments.addresses import readable_address
 from deployments.middleware import Gate
 from deployments.routes import (
     admin,
@@ -41,6 +42,7 @@ def routed_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         docs_url=None,  # FastAPI's own pages load their scripts from elsewhere; ours is in `routes.page`
         redoc_url=None,
         generate_unique_id_function=openapi.operation_id,
+        dependencies=[Depends(readable_address)],
     )
     for module in (
         events,
@@ -87,8 +89,8 @@ def create_app(services: Services) -> ASGIApp:
         max_concurrent=ingress.max_concurrent,
         metrics=services.metrics,
         hot={
-            ("POST", "/v1/events"): lambda body, request_id, tenant: events.take(body, services.of(tenant), request_id),
-            ("POST", "/v1/recommendations"): lambda body, _, tenant: recommendations.answer(body, services.of(tenant)),
+            ("POST", "/v1/events"): lambda body, tenant: events.take(body, services.of(tenant)),
+            ("POST", "/v1/recommendations"): lambda body, tenant: recommendations.answer(body, services.of(tenant)),
         },
     )
     if not ingress.cors_origins:

@@ -82,7 +82,8 @@ def users_page(
             looked += 1
             last = user.user_id
             # To a filter and a query, a person is what is known of them.
-            alike = Item(user.user_id, attributes={**user.attributes, "user_id": user.user_id})
+            attributes = {**user.attributes, "user_id": user.user_id}
+            alike = Item(user.user_id, attributes=attributes, updated_ms=user.updated_ms)
             if (holds is None or holds(alike)) and (score is None or score(alike)):
                 page.append(user)
         if not rows:

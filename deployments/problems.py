@@ -98,7 +98,7 @@ def problem_response(
     if status in {429, 503}:
         headers.setdefault("Retry-After", str(_RETRY_AFTER_S))
     if path.startswith(OPENAI_PREFIXES):
-        param = ".".join(str(part) for part in errors[0]["loc"]) if errors else None
+        param = ".".join(str(part) for part in errors[0]["loc"]) or None if errors else None
         kind = _OPENAI_TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
         body: dict[str, Any] = {"error": {"message": detail, "type": kind, "param": param, "code": None}}
         if status == 401:
@@ -150,6 +150,8 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         if error.detail in {"Not Found", "Method Not Allowed"}:
             error.detail = f"{request.method} {request.url.path[:200]} is not a route of this API"
+        elif error.detail == "There was an error parsing the body":  # FastAPI's: no UTF-8, too deep, too long a number
+            error.detail = "the body is not JSON, or holds what cannot be read"
         return error_response(request.url.path, error, request_id_of(request))
 
     app.add_exception_handler(TailorbirdError, on_error)
@@ -160,13 +162,19 @@ def install(app: FastAPI) -> None:
 def _invalid(path: str, faults: Sequence[Any], request_id: str) -> Response:
     """400 for what is not JSON, 422 for what is not what the route takes, each fault with its place."""
     malformed = any(fault["type"] == "json_invalid" for fault in faults)
-    errors = [{"loc": _place(fault["loc"]), "msg": str(fault["msg"])} for fault in faults[:100]]
+    errors = [{"loc": _place(fault["loc"]), "msg": _message(fault["msg"])} for fault in faults[:100]]
     if malformed:
         detail = f"the body is not JSON: {faults[0].get('ctx', {}).get('error', faults[0]['msg'])}"
+        errors = []  # a place in the text is none in the request
     else:
         where = ".".join(str(part) for part in errors[0]["loc"]) or "body"
         detail = f"{where}: {errors[0]['msg']}"
     return problem_response(path, 400 if malformed else 422, detail, request_id, errors)
+
+
+def _message(said: Any) -> str:
+    """What pydantic says of a fault; of one that our own validators found, what they said."""
+    return str(said).removeprefix("Value error, ")
 
 
 def _place(loc: Sequence[int | str]) -> list[int | str]:

@@ -26,7 +26,7 @@ class ContentRequest(Body):
     item_id: Id | None = None
     """What it is about. Give this or `item_ids`."""
     item_ids: list[Id] | None = Field(default=None, min_length=1, max_length=20)
-    """What it is about, when that is several items."""
+    """What a `summary` is about, when that is several items: it names the first five."""
     tone: Literal[TONES] = TONES[0]  # type: ignore[valid-type]
     """How it shall sound."""
     language: Literal[LANGUAGES] = LANGUAGES[0]  # type: ignore[valid-type]
@@ -46,14 +46,16 @@ class ContentRequest(Body):
     def _has_items(self) -> ContentRequest:
         if (self.item_id is None) == (self.item_ids is None):
             raise ValueError("give either item_id or item_ids")
+        if self.kind != "summary" and len(set(self.item_ids or ())) > 1:
+            raise ValueError(f"a {self.kind} is about one item; only a summary is about several")
         return self
 
 
 class TextPart(Answer):
     """A part of a text."""
 
-    type: Literal["text"]
-    """What it is."""
+    type: Literal["text", "subject", "body"]
+    """What it is: an email has a `subject` and a `body`, all else one `text`."""
     text: str
     """Its text."""
 

@@ -100,6 +100,9 @@ _ZH: dict[str, tuple[str, ...]] = {
     "chat_plain": ("暂时没有合适的。告诉我你喜欢什么，我再找找。",),
 }
 
+NOTHING_FITS = frozenset((*_EN["chat_plain"], *_ZH["chat_plain"]))
+"""What a chat says where no item fits."""
+
 
 def render(task: WriteTask) -> str:
     """The template's text for a task, in its language, or in English where that language has none."""

@@ -11,7 +11,7 @@ import json
 
 from pydantic import BaseModel, ConfigDict, Field
 
-METHOD = 5
+METHOD = 6
 """Raised when the same settings come to make another model, so that the two are not taken for one."""
 
 

@@ -22,6 +22,10 @@ import scipy.linalg
 from cluster.messages import Item
 
 _WORD = re.compile(r"\w+")
+_UNSPACED = re.compile(
+    r"([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+)"
+)
+"""Scripts that are written without spaces: Thai, Lao, Burmese, Khmer, kana, Chinese."""
 FIELD_WEIGHTS = {"word": 0.4, "category": 1.0, "tag": 0.8, "attribute": 0.7, "step": 0.5}
 FACTS, TEXTS = 0.6, 0.8
 """What the likeness of facts, and that of texts, counts in the kernel."""
@@ -34,9 +38,21 @@ def _bucket(token: str, buckets: int) -> tuple[int, float]:
     return number % buckets, 1.0 if number >> 63 else -1.0
 
 
+def words(text: str) -> set[str]:
+    """The words of a text. Where they are written without spaces, each two neighbouring characters stand for one."""
+    found = set()
+    for run in _WORD.findall(text.lower()):
+        for place, part in enumerate(_UNSPACED.split(run)):
+            if place % 2 and len(part) > 1:
+                found |= {part[start : start + 2] for start in range(len(part) - 1)}
+            elif part:
+                found.add(part)
+    return found
+
+
 def tokens(item: Item) -> Iterator[tuple[str, float]]:
     """The tokens of an item's facts with their weights. A number lies between two steps of a coarse scale, softly."""
-    for word in set(_WORD.findall(f"{item.title} {item.description}".lower())):
+    for word in words(f"{item.title} {item.description}"):
         yield f"word={word}", FIELD_WEIGHTS["word"]
     for category in item.categories:
         yield f"category={category.lower()}", FIELD_WEIGHTS["category"]

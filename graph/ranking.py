@@ -12,6 +12,7 @@ from cluster.errors import BundleError
 from cluster.messages import ActiveRule, Item, RankedItem, RankedList, RankQuery, SessionView
 from graph.bundle import load_model
 from graph.choosing import SLACK, Candidates, Chooser, Chosen
+from graph.compiled import best_places
 from graph.content import hashed_features
 from graph.fresh import Fresh
 from graph.kernels import Sessions
@@ -345,10 +346,8 @@ def best_of(scores: np.ndarray, sizes: Sequence[int]) -> list[tuple[np.ndarray, 
     size = min(max(sizes, default=0), scores.shape[1])
     if size <= 0:
         return [(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)) for _ in sizes]
-    best = np.argpartition(scores, scores.shape[1] - size, axis=1)[:, -size:]
-    rows = np.arange(len(scores))[:, None]
-    values = scores[rows, best]
-    order = np.argsort(-values, axis=1, kind="stable")
-    best, values = best[rows, order], values[rows, order]
+    best = np.zeros((len(scores), size), dtype=np.int64)
+    values = np.full(best.shape, -np.inf, dtype=np.float32)
+    best_places(scores, best, values)
     lengths = np.minimum(np.isfinite(values).sum(axis=1), sizes).tolist()
     return [(best[row, :length], values[row, :length]) for row, length in enumerate(lengths)]

@@ -14,8 +14,9 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from cluster.coded import StoredView, Words, makes_seen
+from cluster.coded import EVENT, StoredView, Words, makes_seen
 from cluster.messages import SessionView
+from graph.compiled import once
 from graph.kernels import Sessions
 from graph.weights import EventWeights
 
@@ -49,7 +50,7 @@ class Reader:
         self._number = number
         self._size = max(len(number), 1)
         self._weights = weights
-        self._bound = np.float32(bound)
+        self._bound = float(np.float32(bound))
         self._tables: WeakKeyDictionary[Words, np.ndarray] = WeakKeyDictionary()
         self._strengths: dict[tuple[str, float | None], float] = {}
 
@@ -66,13 +67,12 @@ class Reader:
             nothing = np.empty(0, np.int64)
             return Reading(Sessions.join([], np.empty(0)), nothing, nothing)
         lengths, item, strength, times = (_joined(parts) for parts in zip(*[part[:4] for part in columns], strict=True))
-        query = np.repeat(np.arange(len(views)), lengths)
         met, counts = (_joined(parts) for parts in zip(*[part[4:] for part in columns], strict=True))
         met_by = np.repeat(np.arange(len(views)), counts)
-        kept = np.flatnonzero((item >= 0) & (np.abs(strength) > LEAST))
-        item, strength, query = self._once(item[kept], strength[kept], query[kept])
-        offsets = np.searchsorted(query, np.arange(len(views) + 1))
-        return Reading(Sessions(offsets, item, strength, times * timed), met, met_by)
+        offsets = np.empty(len(views) + 1, dtype=np.int64)
+        items, strengths = np.empty(len(item), dtype=np.int64), np.empty(len(item), dtype=np.float32)
+        made = once(ends_of(lengths), item, strength, LEAST, self._bound, offsets, items, strengths)
+        return Reading(Sessions(offsets, items[:made], strengths[:made], times * timed), met, met_by)
 
     def numbers(self, item_ids: Sequence[str] | frozenset[str]) -> np.ndarray:
         """Those of the known ones among these ids."""
@@ -80,17 +80,18 @@ class Reader:
         return found[found >= 0]
 
     def _stored(self, views: list[StoredView], words: Words) -> tuple[np.ndarray, ...]:
-        events = np.concatenate([view.events for view in views]) if len(views) > 1 else views[0].events
+        events = views[0].events
+        if len(views) > 1:  # as bytes: numpy joins records of several fields one by one
+            events = np.concatenate([view.events.view(np.uint8) for view in views]).view(EVENT)
         lengths = np.array([len(view.events) for view in views])
         item = self._table(words)[events["item"]]
-        kinds = np.asarray(events["type"])
+        kinds = np.ascontiguousarray(events["type"])
         names = tuple(words.types)
         strength = self._weights.of_coded(kinds, names, events["value"])
-        query = np.repeat(np.arange(len(views)), lengths)
-        times = np.bincount(query, weights=events["ms"] != 0, minlength=len(views)) > 0
+        ends = ends_of(lengths)
+        times = counted(ends, events["ms"] != 0) > 0
         counts = makes_seen(kinds, names) & (item >= 0)
-        met = np.flatnonzero(counts)
-        return lengths, item, strength, times, item[met], np.bincount(query[met], minlength=len(views))
+        return lengths, item, strength, times, item[counts], counted(ends, counts)
 
     def _plain(self, views: list[SessionView]) -> tuple[np.ndarray, ...]:
         pairs = list(chain.from_iterable([zip(view.types, view.values, strict=True) for view in views]))
@@ -123,27 +124,23 @@ class Reader:
             table = self._tables[words] = new if table is None else np.concatenate([table, new])
         return table
 
-    def _once(self, item: np.ndarray, strength: np.ndarray, query: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Each item once in a session, where it was met last; strengths added up within the bound."""
-        key = query * self._size + item
-        order = np.argsort(key, kind="stable")
-        ordered = key[order]
-        first = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1]))) if len(key) else key
-        if len(first) == len(key):
-            return item, strength, query
-        total = np.add.reduceat(strength[order], first)
-        bound = np.maximum(np.maximum.reduceat(np.abs(strength[order]), first), self._bound)
-        total = np.clip(total, -bound, bound)
-        last = order[np.append(first[1:], len(key)) - 1]
-        back = np.argsort(last)
-        last, total = last[back], total[back]
-        told = np.abs(total) > LEAST
-        last = last[told]
-        return item[last], total[told], query[last]
-
 
 def _words(view: SessionView) -> Words | None:
     return view.words if isinstance(view, StoredView) else None
+
+
+def ends_of(lengths: np.ndarray) -> np.ndarray:
+    """(Q + 1,): where each of so many views begins, and the last one ends."""
+    ends = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=ends[1:])
+    return ends
+
+
+def counted(ends: np.ndarray, marks: np.ndarray) -> np.ndarray:
+    """(Q,): how many of each view's events are marked, of `marks` (E,)."""
+    sums = np.zeros(len(marks) + 1, dtype=np.int64)
+    np.cumsum(marks, out=sums[1:])
+    return np.asarray(np.diff(sums[ends]))
 
 
 def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from cluster.columns import NO_REASONS, Reasons
+from graph.compiled import put_together, strongest
 from graph.kernels import Sessions
 
 LIKED = "because_liked"
@@ -24,7 +26,7 @@ LEAST = 1e-9
 class Parts:
     """What the scores (Q, n) of Q lists are made of.
 
-    `liked` (n, P) is what each event carried through behaviour, `text` (n, P) through content, in sum `text_total`
+    `liked` (P, n) is what each event carried through behaviour, `text` (P, n) through content, in sum `text_total`
     (Q, n). `biases` are kinds with their parts (Q, n), `extra` (Q, n) what rules and exploration add.
     """
 
@@ -57,37 +59,44 @@ def reasons_of(
     """
     queries, width = scores.shape
     kinds = [LIKED] * count + [TEXT, *parts.biases, REST, FRESH]
-    weight = np.zeros((queries, width, len(kinds) - 1))
+    known = sessions.lengths > 0
+    weight = np.zeros((queries, width, count + 1), dtype=np.float64)
     who = np.full(weight.shape, -1, dtype=np.int64)
-    kind = np.broadcast_to(np.arange(len(kinds) - 1), weight.shape).copy()
-    offsets, places = sessions.offsets.tolist(), np.arange(width)[:, None]
-    for row in range(queries):
-        start, end = offsets[row], offsets[row + 1]
-        if start == end or not lengths[row]:
-            continue
-        named, events, own = min(count, end - start), sessions.item[start:end], parts.liked[:, start:end]
-        best = np.argpartition(own, end - start - named, axis=1)[:, end - start - named :]
-        weight[row, :, :named] = own[places, best]
-        who[row, :, :named] = events[best]
-        who[row, :, count] = events[parts.text[:, start:end].argmax(axis=1)]
-    weight[:, :, count] = np.where(sessions.lengths[:, None] > 0, parts.text_total, 0.0)
+    told = np.asarray(lengths, dtype=np.int64)
+    strongest(sessions.offsets, parts.liked, told, weight[:, :, :count], who[:, :, :count])
+    strongest(sessions.offsets, parts.text, told, weight[:, :, count:], who[:, :, count:])
+    weight[:, :, count] = np.where(known[:, None], parts.text_total, 0.0)
     np.maximum(weight, 0.0, out=weight)
-    for place, part in enumerate(parts.biases.values(), count + 1):
-        weight[:, :, place] = part
-        kind[unmet, place] = len(kinds) - 1
-    rest = scores - weight.sum(axis=2) - parts.extra
-    weight[:, :, -1] = np.where(np.abs(rest) > LEAST, rest, 0.0)
-    there = (weight != 0) & (np.arange(width) < np.asarray(lengths)[:, None])[:, :, None]
-    order = np.argsort(np.where(there, -weight, np.inf), axis=2, kind="stable")
-    there = np.take_along_axis(there, order, axis=2)
-    weights, numbers, codes = (np.take_along_axis(grid, order, axis=2)[there].tolist() for grid in (weight, who, kind))
-    names = list(map(kinds.__getitem__, codes))
-    ids = [item_ids[number] if number >= 0 else None for number in numbers]
-    counts = there.sum(axis=2)
-    found, start = [], 0
-    for row, (length, of_row) in enumerate(zip(lengths, counts.sum(axis=1).tolist(), strict=True)):
-        own_span = slice(start, start + of_row)
-        start += of_row
-        of_list = counts[row, :length].tolist(), names[own_span], weights[own_span], ids[own_span]
-        found.append(of_list if length else NO_REASONS)
+    biases = np.zeros((queries, width, len(parts.biases)))
+    for place, part in enumerate(parts.biases.values()):
+        biases[:, :, place] = part
+    rest = scores - weight.sum(axis=2) - biases.sum(axis=2) - parts.extra
+    counts = np.zeros(scores.shape, dtype=np.int64)
+    most = scores.size * (len(kinds) - 1)
+    codes, weights, numbers = np.empty(most, np.int64), np.empty(most), np.empty(most, np.int64)
+    made = put_together(
+        sessions.offsets,
+        sessions.item,
+        told,
+        weight,
+        who,
+        biases,
+        rest,
+        unmet,
+        LEAST,
+        counts,
+        codes,
+        weights,
+        numbers,
+    )
+    names = list(map(kinds.__getitem__, codes[:made].tolist()))
+    ids = [item_ids[number] if number >= 0 else None for number in numbers[:made].tolist()]
+    values = weights[:made].tolist()
+    found: list[Reasons] = []
+    start = 0
+    of_lists: Any = counts.tolist()
+    for length, of_list in zip(lengths, of_lists, strict=True):
+        end = start + sum(of_list)
+        found.append((of_list[:length], names[start:end], values[start:end], ids[start:end]) if length else NO_REASONS)
+        start = end
     return found

@@ -7,11 +7,12 @@ fused into one (`Model.fused`), and sources with the same matrix are one product
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
 
-from graph.compiled import add_entries, add_products, add_rows
+from graph.compiled import add_entries, add_products, add_rows, add_scaled_entries, add_scaled_rows
 from graph.factors import FoldInKernel, Solver
 from graph.fresh import Fresh
 from graph.kernels import Kernel, Sessions
@@ -49,6 +50,15 @@ class TablePart:
     fresh: np.ndarray | sp.csr_matrix | None
     share: float
 
+    def add_entries(self, sessions: Sessions, chosen: np.ndarray, into: np.ndarray) -> None:
+        """Add to `into` (P, n) what each event carries of its session's items of `chosen` (Q, n); none is new."""
+        ends, item = sessions.offsets, sessions.item
+        if self.kernel.short is not None:
+            add_scaled_entries(ends, item, self.weights, *self.kernel.short, chosen, into)
+        else:
+            assert isinstance(self.kernel.matrix, np.ndarray)
+            add_entries(ends, item, self.weights, self.kernel.matrix, chosen, into)
+
     def at(self, items: np.ndarray) -> np.ndarray:
         """(Q, n) scores of the items (Q, n)."""
         if self.fresh is None:
@@ -70,7 +80,7 @@ class Batch:
     likeness: LikenessPart | None = None
 
     def carried(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(n, P) each: what each event carries of its session's items of `chosen` (Q, n), by behaviour and by text."""
+        """(P, n) each: what each event carries of its session's items of `chosen` (Q, n), by behaviour and by text."""
         sessions, count = self.sessions, chosen.shape[1]
         carried = {
             "because_liked": np.zeros((len(sessions.item), count), np.float32),
@@ -81,7 +91,7 @@ class Batch:
             into = carried.get(table.kernel.kind, liked)
             matrix = table.kernel.matrix
             if isinstance(matrix, np.ndarray) and not self._has_new(matrix, chosen):
-                add_entries(sessions.offsets, sessions.item, table.weights, matrix, chosen, into)
+                table.add_entries(sessions, chosen, into)
             else:
                 kept = np.flatnonzero(table.weights)
                 into[kept] += self._block(table, kept, chosen) * table.weights[kept, None]
@@ -93,7 +103,7 @@ class Batch:
         if self.likeness is not None:
             kept, parts = self.likeness.carried(sessions, chosen)
             carried["similar_text"][kept] += parts
-        return np.ascontiguousarray(liked.T), np.ascontiguousarray(carried["similar_text"].T)
+        return liked, carried["similar_text"]
 
     def shares(self, chosen: np.ndarray) -> list[tuple[Kernel, np.ndarray]]:
         """Of each source, (Q, n): its share of the scores of the items `chosen` (Q, n)."""
@@ -232,9 +242,26 @@ class Scorer:
         bias_gates = weighed[:, [self._gate_places[bias.name] for bias in self.biases]]
         return Batch(sessions, factors, tables, bias_gates, self.fresh, likeness)
 
+    @cached_property
+    def _whole(self) -> np.ndarray:
+        """(B + D, N + n): the biases, then the targets of all sources with factors: what `all_scores` multiplies by."""
+        return np.ascontiguousarray(
+            np.concatenate(
+                [
+                    self.bias_values,
+                    *(
+                        np.concatenate([kernel.target.T, *([] if new is None else [new.T])], axis=1)
+                        for kernel, new in zip(self._factors, self._fresh_targets, strict=True)
+                        if kernel.target is not None
+                    ),
+                ]
+            )
+        )
+
     def all_scores(self, batch: Batch) -> np.ndarray:
         """(Q, N + n) float32."""
-        total = batch.bias_gates.astype(np.float32) @ self.bias_values
+        read = [batch.bias_gates.astype(np.float32), *(part.vectors for part in batch.factors)]
+        total = np.asarray(np.concatenate(read, axis=1) @ self._whole)
         items = len(self.model.item_ids)
         old = total[:, :items]
         for table in batch.tables:
@@ -244,10 +271,6 @@ class Scorer:
         if batch.likeness is not None:
             total[:, batch.likeness.source.items] += batch.likeness.scores
         for part in batch.factors:
-            assert part.kernel.target is not None
-            old += part.vectors @ part.kernel.target.T
-            if part.fresh_target is not None:
-                total[:, items:] += part.vectors @ part.fresh_target.T
             if part.stretch is not None:
                 total[:, part.stretch.items] += part.stretch.scores(part.vectors)
         return total
@@ -257,27 +280,32 @@ class Scorer:
         matrix = kernel.matrix
         assert matrix is not None
         items = matrix.shape[0]
-        kept = weights != 0
-        new = np.flatnonzero(kept & (sessions.item >= items)) if self.fresh is not None else ()
-        if len(new):
-            kept &= sessions.item < items
-        ends = np.concatenate(([0], np.cumsum(kept)))[sessions.offsets]
+        new: np.ndarray | tuple[()] = ()
+        if self.fresh is not None:
+            new = np.flatnonzero((weights != 0) & (sessions.item >= items))
+        old = np.where(sessions.item < items, weights, np.float32(0.0)) if len(new) else weights
+        met = np.minimum(sessions.item, items - 1) if len(new) else sessions.item
         found: np.ndarray | sp.csr_matrix
         if isinstance(matrix, np.ndarray):
             found = np.zeros((len(sessions), items), dtype=np.float32)
-            add_rows(ends, sessions.item[kept], weights[kept], matrix, found)
+            if kernel.short is None:
+                add_rows(sessions.offsets, met, old, matrix, found)
+            else:
+                add_scaled_rows(sessions.offsets, met, old, *kernel.short, found)
         else:
-            found = sp.csr_matrix((weights[kept], sessions.item[kept], ends), shape=(len(sessions), items)) @ matrix
+            kept = old != 0
+            ends = np.concatenate(([0], np.cumsum(kept)))[sessions.offsets]
+            found = sp.csr_matrix((old[kept], met[kept], ends), shape=(len(sessions), items)) @ matrix
         for row in new:
             assert self.fresh is not None
-            met = self.fresh.met(matrix, int(sessions.item[row])) * weights[row]
+            of_new = self.fresh.met(matrix, int(sessions.item[row])) * weights[row]
             query = int(sessions.query[row])
             if sp.issparse(found):
-                single = sp.csr_matrix((met, (np.full(items, query), np.arange(items))), shape=found.shape)
+                single = sp.csr_matrix((of_new, (np.full(items, query), np.arange(items))), shape=found.shape)
                 single.eliminate_zeros()
                 found = found + single
             else:
-                found[query] += met
+                found[query] += of_new
         return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from graph.compiled import rate
 from graph.config import EventConfig
 
 RATING = "rating"
@@ -61,9 +62,6 @@ class EventWeights:
         strength = table[codes] if len(names) else np.zeros(len(codes), dtype=np.float32)
         if RATING in names:
             low, high = self.rating_scale
-            rated = (codes == names.index(RATING)) & ~np.isnan(values)
-            span = max(high - low, 1e-9)
-            place = np.clip((values[rated] - low) / span, 0.0, 1.0) if high > low else np.ones(int(rated.sum()))
             floor, ceiling = self.config.rating_floor, self.config.rating_ceiling
-            strength[rated] *= (floor + (ceiling - floor) * place).astype(np.float32)
+            rate(codes, values, names.index(RATING), low, high - low, floor, ceiling, strength)
         return strength

@@ -1,8 +1,8 @@
-"""`python -m jobs.export`: write events, items, users and rules as JSON Lines.
+"""`python -m jobs.export`: write events, items, users, feedback and rules as JSON Lines.
 
-The lines are canonical (sorted keys, UTF-8, no spaces): events in the order in which they were stored, the others in
-the order of their ids. Loaded into an empty store by `jobs.ingest`, they export to the same bytes again. A file
-appears whole or not at all; what is stored while the job runs is not in it.
+The lines are canonical (sorted keys, UTF-8, no spaces): events and feedback in the order in which they were stored, the
+others in the order of their ids. Loaded into an empty store by `jobs.ingest`, they export to the same bytes again. A
+file appears whole or not at all; what is stored while the job runs is not in it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from cluster.records import event_record, item_record, user_record
 from cluster.rules import rule_record
 from cluster.store import Store
 from jobs.common import ConfigOption, TenantOption, progress, run, settings_of, stage
+from jobs.feedback_files import feedback_record
 
 PAGE_ROWS = 10_000
 
@@ -37,15 +38,16 @@ def main(
     ] = None,
     items: Annotated[str | None, typer.Option(help="Where to write the items.")] = None,
     users: Annotated[str | None, typer.Option(help="Where to write the users.")] = None,
+    feedback: Annotated[str | None, typer.Option(help="Where to write what people said of lists and texts.")] = None,
     rules: Annotated[str | None, typer.Option(help="Where to write the rules of merchandising.")] = None,
     tenant: TenantOption = None,
     config: ConfigOption = None,
 ) -> dict[str, Any]:
     """Write what the store holds as JSON Lines that jobs.ingest reads back, byte for byte equal on re-export."""
-    kinds = (("events", events), ("items", items), ("users", users), ("rules", rules))
-    wanted = [(kind, path) for kind, path in kinds if path]
+    files = {"events": events, "items": items, "users": users, "feedback": feedback, "rules": rules}
+    wanted = [(kind, path) for kind, path in files.items() if path]
     if not wanted:
-        raise InputError("name at least one file by --events, --items, --users or --rules")
+        raise InputError("name at least one file by --events, --items, --users, --feedback or --rules")
     settings = settings_of(config, tenant=tenant)
     result: dict[str, Any] = {}
     with Store.open(settings, readonly=True) as store:
@@ -56,9 +58,8 @@ def main(
 
 
 def export(store: Store, tenant: str, kind: str, path: str | Path) -> int:
-    """Write one kind (events, items, users, rules) of a tenant to a file or URL. Returns how many there are."""
-    all_lines = {"events": _event_lines, "items": _item_lines, "users": _user_lines, "rules": _rule_lines}
-    lines = all_lines[kind](store, tenant)
+    """Write one kind (a name of `_LINES`) of a tenant to a file or URL. Returns how many there are."""
+    lines = _LINES[kind](store, tenant)
     rows = 0
     with _target(str(path)) as out, progress(f"exporting {kind}") as report:
         for line in lines:
@@ -95,9 +96,26 @@ def _user_lines(store: Store, tenant: str) -> Iterator[bytes]:
         after = page[-1].user_id
 
 
+def _feedback_lines(store: Store, tenant: str) -> Iterator[bytes]:
+    after = 0
+    while page := store.feedback.scan(tenant, after, PAGE_ROWS):
+        for _, entry in page:
+            yield orjson.dumps(feedback_record(entry), option=_CANONICAL)
+        after = page[-1][0]
+
+
 def _rule_lines(store: Store, tenant: str) -> Iterator[bytes]:
     for rule in store.rules.all(tenant):
         yield orjson.dumps(rule_record(rule), option=_CANONICAL)
+
+
+_LINES = {
+    "events": _event_lines,
+    "items": _item_lines,
+    "users": _user_lines,
+    "feedback": _feedback_lines,
+    "rules": _rule_lines,
+}
 
 
 @contextmanager

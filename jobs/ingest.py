@@ -10,7 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,9 +20,11 @@ import typer
 
 from cluster.config import Settings
 from cluster.errors import InputError
-from cluster.store import Store, connect_store
+from cluster.identity import Identity
+from cluster.store import Feedback, Store, connect_store
 from jobs.columns import ColumnMap
 from jobs.common import ConfigOption, TenantOption, progress, run, say, settings_of, stage
+from jobs.feedback_files import read_feedback
 from jobs.intake import Checked, Format, Intake, OnReject
 from jobs.rule_files import read_rules
 
@@ -39,6 +42,9 @@ def main(
     users: Annotated[list[str] | None, typer.Option(help="File, URL or database with users. May be repeated.")] = None,
     rules: Annotated[
         list[str] | None, typer.Option(help="File or URL with rules of merchandising (JSON Lines). May be repeated.")
+    ] = None,
+    feedback: Annotated[
+        list[str] | None, typer.Option(help="File or URL with feedback, as jobs.export writes it. May be repeated.")
     ] = None,
     map: Annotated[
         list[str] | None,
@@ -71,13 +77,16 @@ def main(
     files = [("users", url) for url in users or ()]
     files += [("items", url) for url in items or ()]
     files += [("events", url) for url in events or ()]
-    if not files and not rules:
-        raise InputError("name at least one file by --events, --items, --users or --rules")
+    if not (files or feedback or rules):
+        raise InputError("name at least one file by --events, --items, --users, --feedback or --rules")
     if not separator:
         raise InputError("must be at least one character", "--separator")
     settings = settings_of(config, tenant=tenant)
     now_ms = time.time_ns() // 1_000_000
     given = [rule for url in rules or () for rule in read_rules(url, settings.tenant, now_ms)]
+    identity = None if stored_ids else Identity.of(settings)
+    said = [partial(_feedback_of, url, settings.tenant, identity) for url in feedback or ()]
+    lines = sum(1 for read in said for _ in read())  # a bad line stops the job before anything is stored
     with _rejects_file(rejects) as on_reject:
         intake = Intake(
             settings,
@@ -88,11 +97,21 @@ def main(
             stored_ids=stored_ids,
         )
         result = ingest(settings, intake, files)
+    if said:
+        with connect_store(settings) as store:
+            entries = chain.from_iterable(read() for read in said)
+            while chunk := list(islice(entries, CHUNK_ROWS)):
+                store.feedback.add(chunk)
+        result["feedback"] = {"rows": lines, "rejected": 0}
     if given:
         with connect_store(settings) as store:
             store.rules.put(None, given)
         result["rules"] = {"rows": len(given), "rejected": 0}
     return result
+
+
+def _feedback_of(url: str, tenant: str, identity: Identity | None) -> Iterator[Feedback]:
+    return read_feedback(url, tenant, str if identity is None else lambda user_id: identity.stored(tenant, user_id))
 
 
 def ingest(settings: Settings, intake: Intake, files: Sequence[tuple[str, str]]) -> dict[str, Any]:

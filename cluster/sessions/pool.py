@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,9 +30,12 @@ log = logging.getLogger("tailorbird.sessions")
 
 CALLS_IN_FLIGHT = 4
 """Per shard and direction: what comes while a commit is in work is with the shard when the next one begins."""
-WORTH_A_CALL = 12
-"""Sessions for which a further call by way of Ray leaves while one is in work: fewer come sooner by waiting for it,
-since a call costs more than they do. By the socket one is worth it."""
+WORTH_A_CALL = 8
+"""Sessions for which a further call leaves while one is in work: fewer come sooner by waiting for it, since a call
+costs more than they do..."""
+PATIENCE_S = 0.001
+"""...and by the socket, where a call comes back sooner than that unless sessions are read from disk, fewer wait no
+longer than this."""
 START_TIMEOUT_S = 180.0
 RETIRE_AFTER_S = 60.0
 """A pool ends the shards of a larger one before it when nobody has asked them for this time."""
@@ -157,7 +161,8 @@ class SessionPool:
                 max_batch=size,
                 max_queue=queue,
                 in_flight=CALLS_IN_FLIGHT,
-                least=lambda: 1 if line.is_short else WORTH_A_CALL,
+                least=WORTH_A_CALL,
+                patience_s=lambda: PATIENCE_S if line.is_short else math.inf,
             ),
         )
 

@@ -13,15 +13,22 @@ from deployments.chat.titles import MARKS, words_of
 MAX_ITEMS = 5
 
 _NUMBERS = (
-    {word: n for n, word in enumerate(("one", "two", "three", "four", "five"), 1)}
-    | {word: n for n, word in enumerate("一二三四五", 1)}
+    {
+        word: n
+        for n, word in enumerate(("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"), 1)
+    }
+    | {word: n for n, word in enumerate("一二三四五六七八九十", 1)}
     | {"两": 2}
 )
+_NOUNS = r"(?:titles?|films?|movies?|books?|songs?|things?|items?|picks?|ideas?)\b"
 _COUNT = re.compile(
     r"\b(?:just|only|top|at most|give me|show me|recommend(?: me)?|suggest)\s+(?:the\s+)?"
-    r"(?P<n>one|two|three|four|five|[1-5])\b|\ba (?P<single>single)\b"
-    r"|\b(?P<m>one|two|three|four|five|[1-5]) (?:titles?|films?|movies?|books?|songs?|things?|items?|picks?|ideas?)\b"
-    r"|(?<!第)(?P<z>[二两三四五2-5])\s*(?:部|个|本|首|款|件|条)(?!月|小时)"
+    # A greater number may begin a title: "show me 12 Monkeys".
+    r"(?:(?P<n>one|two|three|four|five|[1-5])\b"
+    rf"|(?P<many>six|seven|eight|nine|ten|[6-9]|[1-9]\d)\b(?=\s*(?:$|[.,!?]|please\b|{_NOUNS})))"
+    r"|\ba (?P<single>single)\b"
+    rf"|\b(?P<m>one|two|three|four|five|six|seven|eight|nine|ten|[1-9]\d?) {_NOUNS}"
+    r"|(?<!第)(?P<z>[二两三四五六七八九十]|(?<!\d)(?:[2-9]|[1-9]\d))\s*(?:部|个|本|首|款|件|条)(?!月|小时)"
     r"|(?:只|就)(?:要|看|给我|推荐|来)?\s*(?P<only>[一1])\s*(?:部|个|本|首|款|件|条)",
     re.IGNORECASE,
 )
@@ -34,7 +41,8 @@ _LONGER = re.compile(
 )
 OTHERS = re.compile(
     r"\b(?:another|something else|anything else|what else|others?|different ones?)\b"
-    r"|换一|别的|其他|其它|还有吗|还有什么",
+    r"|\b(?:seen|watched|read|heard|know) (?:all (?:of )?|both (?:of )?)?(?:them|these|those)\b"
+    r"|换一|别的|其他|其它|还有吗|还有什么|(?:都|已经|全)(?:看|读|听)过",
     re.IGNORECASE,
 )
 _PLACES = {"first": 0, "1st": 0, "second": 1, "2nd": 1, "third": 2, "3rd": 2, "fourth": 3, "fifth": 4, "last": -1}
@@ -56,7 +64,7 @@ ABOUT = re.compile(
     re.IGNORECASE,
 )
 LIKE = re.compile(r"\b(?:like|similar to)\s+$|(?:像|类似于?|跟|和)\s*$", re.IGNORECASE)
-NOT = re.compile(r"\b(?:not|without|except|no)\s+$|(?:不要|除了|不想看|别)\s*$", re.IGNORECASE)
+NOT = re.compile(r"\b(?:not|without|except|no|seen|watched|read|heard)\s+$|(?:不要|除了|不想看|别)\s*$", re.IGNORECASE)
 SIMILAR = re.compile(r"\b(?:like|similar)\b|像|类似|差不多|一样", re.IGNORECASE)
 
 _DECADES = {
@@ -104,6 +112,8 @@ REFUSALS = _words(
 )  # fmt: skip
 BREAKS = MARKS | {"but", "just", "instead", "rather", "但", "而", "只"}
 """Behind these a refusal holds no longer."""
+ALL_BUT = frozenset({"anything", "everything", "all", "any"})
+"""Before "but" they refuse what comes behind it."""
 REACH = 4
 """How many words before a category a word of refusal may stand; Chinese characters count half."""
 BY_NAME = _words(
@@ -145,8 +155,8 @@ def count_of(text: str, before: int, default: int) -> int:
     if (match := _COUNT.search(text)) is not None:
         if match["single"] or match["only"]:
             return 1
-        word = (match["n"] or match["m"] or match["z"]).lower()
-        return _NUMBERS.get(word) or int(word)
+        word = (match["n"] or match["many"] or match["m"] or match["z"]).lower()
+        return min(MAX_ITEMS, _NUMBERS.get(word) or int(word))
     before = before or default
     if _SHORTER.search(text):
         return max(1, min(before, MAX_ITEMS) - 1)

@@ -64,7 +64,7 @@ class ChatRetriever:
                 timestamps_ms=tuple(now_ms + place for place in range(count)),
             )
         refused = self._catalogue.in_categories(self._tenant, wish.refused) if wish.refused else frozenset()
-        excluded = refused.union(wish.titles, wish.without)
+        excluded = refused.union(wish.titles, wish.unwanted, wish.without)
         return RankQuery(view, wish.count, allowed=self._allowed(wish, excluded), excluded=excluded)
 
     def _allowed(self, wish: Wish, excluded: frozenset[str]) -> frozenset[str] | None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from deployments.chat import phrases
 from deployments.chat.moods import LONGEST, Lexicon
 from deployments.chat.titles import HAN, TitleIndex, words_of
+from generation.templates import NOTHING_FITS
 
 DEFAULT_ITEMS = 3
 Turns = Sequence[tuple[str, str]]
@@ -29,8 +30,10 @@ class Wish:
     wanted: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
     count: int = DEFAULT_ITEMS
+    unwanted: tuple[str, ...] = ()
+    """Ids of items that were refused by title or place."""
     without: tuple[str, ...] = ()
-    """Ids of items that are not wanted again."""
+    """Ids of items that are not wanted again in this answer."""
     about: str | None = None
     """The id of the one item that is asked about."""
     kind: str = "chat"
@@ -51,55 +54,60 @@ class Reader:
 
     def wish(self, messages: Turns, seen: frozenset[str]) -> Wish:
         """See the module. `seen`: what the person has met, and so was not recommended where an answer names it."""
-        wish, shown, ever = Wish(), list[str](), list[str]()
+        wish, before, shown, ever = Wish(), Wish(), list[str](), list[str]()
         for role, text in messages:
             if role == "assistant":
+                if text.strip() in NOTHING_FITS:
+                    wish = _relaxed(wish, before)
                 found = self.titles.find(text, written=True)
                 named = dict.fromkeys(item_id for item_id, _ in found if item_id not in seen)
                 # An answer about one item of a list leaves the list what "the second one" points into.
                 shown = list(named) if not set(named) <= set(shown) else shown
                 ever += shown
             elif role == "user":
-                wish = self._next(wish, text, shown, ever)
+                before, wish = wish, self._next(wish, text, shown, ever)
         return wish
 
     def _next(self, wish: Wish, text: str, shown: list[str], ever: list[str]) -> Wish:
         """The wish after one more message of the person."""
         wish = replace(wish, about=None, kind="chat", without=())
         words = words_of(text)
-        named = self.titles.find(text)
+        said = self.titles.find(text)
+        places = {place for _, named_at in said for place in named_at}
+        named = [entry for entry in said if not _is_refused(words, entry[1].start) or phrases.WHY.search(text)]
+        refusals = tuple(entry[0] for entry in said if entry not in named)
         count = phrases.count_of(text, len(shown), wish.count)
         if (pointed := phrases.place_of(text, len(shown))) is not None:
             item_id, before = shown[pointed[0]], pointed[1]
             if phrases.LIKE.search(before):
                 named.append((item_id, range(0)))
             elif phrases.NOT.search(before):
-                return replace(wish, without=(item_id,), count=count)
+                return replace(wish, unwanted=(*wish.unwanted, item_id), count=count)
             else:
                 return replace(wish, about=item_id, kind=_kind(text))
         if named and _is_about(text, words, named, shown):
             return replace(wish, about=named[0][0], kind=_kind(text))
-        wanted, refused, taken = self._categories(words, named)
+        wanted, refused, taken = self._categories(words, places)
         years = phrases.years_of(text, time.gmtime().tm_year)
         price = phrases.price_of(text)
         telling = list(_telling(words, taken))
-        said = " ".join(telling) if set(telling) - phrases.WEAK else ""
+        meant = " ".join(telling) if set(telling) - phrases.WEAK else ""
+        titles = tuple(dict.fromkeys(item_id for item_id, _ in named)) or wish.titles
         return Wish(
-            titles=tuple(dict.fromkeys(item_id for item_id, _ in named)) or wish.titles,
+            titles=tuple(item_id for item_id in titles if item_id not in refusals),
             wanted=wanted or tuple(category for category in wish.wanted if category not in refused),
             refused=tuple(c for c in dict.fromkeys(wish.refused + refused) if c not in wanted),
             count=count,
+            unwanted=tuple(i for i in dict.fromkeys(wish.unwanted + refusals) if i not in dict(named)),
             without=tuple(dict.fromkeys(ever)) if phrases.OTHERS.search(text) else (),
             years=years or ((None, None) if phrases.ANY_YEAR.search(text) else wish.years),
             price=wish.price if price is None else price,
-            text=said or ("" if named or wanted else wish.text),
+            text=meant or ("" if named or wanted else wish.text),
         )
 
-    def _categories(
-        self, words: list[str], named: list[tuple[str, range]]
-    ) -> tuple[tuple[str, ...], tuple[str, ...], set[int]]:
+    def _categories(self, words: list[str], titled: set[int]) -> tuple[tuple[str, ...], tuple[str, ...], set[int]]:
         """Categories that are wanted and refused, outside of titles; and the places of all words that are taken."""
-        taken = {place for _, places in named for place in places}
+        taken = set(titled)
         wanted: dict[str, None] = {}
         refused: dict[str, None] = {}
         for position in range(len(words)):
@@ -113,6 +121,12 @@ class Reader:
             category = self.categories[tuple(words[position : position + length])]
             (refused if _is_refused(words, position) else wanted)[category] = None
         return tuple(category for category in wanted if category not in refused), tuple(refused), taken
+
+
+def _relaxed(wish: Wish, before: Wish) -> Wish:
+    """What still holds of a wish that nothing fitted: not the years and the price that it added, else nothing of it."""
+    easier = replace(wish, years=before.years, price=before.price)
+    return easier if easier != wish else before
 
 
 def _kind(text: str) -> str:
@@ -134,8 +148,11 @@ def _is_refused(words: list[str], position: int) -> bool:
     """Whether a refusal stands before a word in the same clause, and not too far from it."""
     clause: list[str] = []
     left = float(phrases.REACH)
-    for word in reversed(words[:position]):
+    for place in range(position - 1, -1, -1):
+        word = words[place]
         left -= 0.5 if HAN.match(word) else 1.0
+        if word == "but" and place and words[place - 1] in phrases.ALL_BUT:
+            return True
         if word in phrases.BREAKS or left < 0:
             break
         clause.insert(0, word)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -19,6 +20,8 @@ from deployments.streaming import event, peeked, sse_response
 from deployments.writing_schemas import ContentRequest, ContentResponse
 
 router = APIRouter(tags=["content"])
+
+_SUBJECT = re.compile(r"(?:Subject|主题)[:：]\s*")
 
 
 @router.post(
@@ -72,7 +75,7 @@ def _answer(done: TextDone, head: dict[str, Any], version: str) -> dict[str, Any
         "model": done.model,
         "model_version": version,
         "prompt_version": done.prompt_version,
-        "parts": [{"type": "text", "text": done.text}],
+        "parts": _parts(head["kind"], done.text),
         "facts": dict(done.facts),
         "guard": {"passed": done.source != "template", "rules": list(done.rules)},
         "usage": {
@@ -81,6 +84,15 @@ def _answer(done: TextDone, head: dict[str, Any], version: str) -> dict[str, Any
             "total_tokens": done.prompt_tokens + done.completion_tokens,
         },
     }
+
+
+def _parts(kind: str, text: str) -> list[dict[str, str]]:
+    """An email's subject and body, which stand behind `Subject:` (or `主题：`) and below it; of all else the text."""
+    first, gap, rest = text.partition("\n\n")
+    label = _SUBJECT.match(first)
+    if kind != "email" or not gap or label is None:
+        return [{"type": "text", "text": text}]
+    return [{"type": "subject", "text": first[label.end() :]}, {"type": "body", "text": rest}]
 
 
 def _frame(name: str, data: dict[str, Any]) -> ServerSentEvent:

@@ -14,7 +14,7 @@ from cluster import tracing
 from cluster.errors import InputError
 from cluster.messages import Event
 from cluster.records import parse_event
-from deployments.problems import problem_response, request_id_of
+from deployments.problems import MalformedError
 from deployments.schemas import EventsResponse
 from deployments.services import Services, services_of
 
@@ -56,22 +56,23 @@ async def post_events(request: Request, services: Annotated[Services, Depends(se
     In a batch each bad event is named in `rejected` and the good ones count. A body that is one bad event, or no batch
     at all, is 422. The answer comes when the events are on disk; sending an `event_id` again changes nothing.
     """
-    return await take(await request.body(), services, request_id_of(request))
+    status, content = await take(await request.body(), services)
+    return Response(content, status, media_type="application/json")
 
 
-async def take(body: bytes, services: Services, request_id: str) -> Response:
+async def take(body: bytes, services: Services) -> tuple[int, bytes]:
     """The same from the bare body: a hot route."""
     try:
         raw = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        return problem_response("/v1/events", 400, f"the body is not JSON: {error}", request_id)
+        raise MalformedError(f"the body is not JSON: {error}") from None
     records, is_single = _records(raw)
     events, rejected = _parse(records, services, is_single)
     with tracing.step("session.append", events=len(events)):
         new = await services.pool.append(services.tenant, events) if events else []
     accepted = sum(new)
     answer = {"accepted": accepted, "duplicate": len(new) - accepted, "rejected": rejected}
-    return Response(orjson.dumps(answer), 202, media_type="application/json")
+    return 202, orjson.dumps(answer)
 
 
 def _records(raw: Any) -> tuple[list[Any], bool]:

@@ -47,20 +47,20 @@ async def import_items(request: Request, services: ServicesDep) -> Response:
     return json_response(await _items(services).import_all(await request.body()))
 
 
-@router.put("/v1/items/{item_id:path}", response_model=ItemBody, openapi_extra=body_of(ItemBody))
+@router.put("/v1/items/{item_id:id}", response_model=ItemBody, openapi_extra=body_of(ItemBody))
 async def put_item(item_id: str, request: Request, services: ServicesDep) -> Response:
     """Store an item in place of what has its id."""
     return json_response(await _items(services).put(item_id, await request.body()))
 
 
-@router.get("/v1/items/{item_id:path}", response_model=ItemBody)
+@router.get("/v1/items/{item_id:id}", response_model=ItemBody)
 async def get_item(item_id: str, services: ServicesDep) -> Response:
     """An item, whether or not it may be shown now."""
     return json_response(await _items(services).get(item_id))
 
 
 @router.patch(
-    "/v1/items/{item_id:path}",
+    "/v1/items/{item_id:id}",
     response_model=ItemBody,
     openapi_extra=body_of(ItemBody, "application/merge-patch+json"),
 )
@@ -69,7 +69,7 @@ async def patch_item(item_id: str, request: Request, services: ServicesDep) -> R
     return json_response(await _items(services).patch(item_id, await request.body()))
 
 
-@router.delete("/v1/items/{item_id:path}", status_code=204, response_class=Response)
+@router.delete("/v1/items/{item_id:id}", status_code=204, response_class=Response)
 async def delete_item(item_id: str, services: ServicesDep) -> Response:
     """Delete an item. What people did with it is kept."""
     await _items(services).delete(item_id)

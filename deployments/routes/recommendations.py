@@ -36,27 +36,26 @@ _LIST_FIELDS = ["title", "categories", "attributes"]
 @router.post("/v1/recommendations", response_model=RecommendResponse)
 async def recommend(request: RecommendRequest, services: ServicesDep) -> Response:
     """The list of a person, or of an anonymous session: best first, with the reasons."""
-    return await _recommend(request, services)
+    return _json(await _recommend(request, services))
 
 
-async def answer(body: bytes, services: Services) -> Response:
+async def answer(body: bytes, services: Services) -> tuple[int, bytes]:
     """The same from the bare body: a hot route."""
-    return await _recommend(RecommendRequest.model_validate_json(body), services)
+    return 200, await _recommend(RecommendRequest.model_validate_json(body), services)
 
 
 @router.get("/v1/recommendations", response_model=RecommendResponse)
 async def recommend_get(services: ServicesDep, user_id: Annotated[Id, Query()], n: ListLength = 10) -> Response:
     """The list of a person, with what a page needs to show it."""
-    return await _recommend(
-        RecommendRequest.model_validate({"user_id": user_id, "n": n, "include": _LIST_FIELDS}), services
-    )
+    request = RecommendRequest.model_validate({"user_id": user_id, "n": n, "include": _LIST_FIELDS})
+    return _json(await _recommend(request, services))
 
 
 @router.get("/v1/similar", response_model=RecommendResponse)
 async def similar(services: ServicesDep, item_id: Annotated[Id, Query()], n: ListLength = 10) -> Response:
     """Items that are like this one, for those who like it."""
     found = await services.recommender.similar(services.tenant, item_id, n)
-    return _response(services, found, False, _LIST_FIELDS)
+    return _json(_shown(services, found, False, _LIST_FIELDS))
 
 
 @router.get("/v1/popular", response_model=RecommendResponse)
@@ -64,7 +63,7 @@ async def popular(services: ServicesDep, n: ListLength = 10) -> Response:
     """What is popular with everybody."""
     query = RankQuery(SessionView(None, tenant=services.tenant), n)
     found = await services.recommender.rank(query, services.settings.ingress.timeout_s)
-    return _response(services, found, False, _LIST_FIELDS)
+    return _json(_shown(services, found, False, _LIST_FIELDS))
 
 
 @router.get("/v1/latest", response_model=RecommendResponse)
@@ -73,10 +72,10 @@ async def latest(services: ServicesDep, n: ListLength = 10) -> Response:
     now_ms = time.time_ns() // 1_000_000
     newest = await asyncio.to_thread(services.catalogue.latest, services.tenant, n, now_ms)
     items = tuple(RankedItem(item.item_id, moment_ms / 1000, "latest") for item, moment_ms in newest)
-    return _response(services, RankedList(items, await services.model_version()), False, _LIST_FIELDS)
+    return _json(_shown(services, RankedList(items, await services.model_version()), False, _LIST_FIELDS))
 
 
-async def _recommend(request: RecommendRequest, services: Services) -> Response:
+async def _recommend(request: RecommendRequest, services: Services) -> bytes:
     settings = services.settings
     timeout_s = request.timeout_ms / 1000 if request.timeout_ms else settings.ingress.timeout_s
     end_s = time.monotonic() + timeout_s
@@ -94,10 +93,14 @@ async def _recommend(request: RecommendRequest, services: Services) -> Response:
     found = await services.recommender.rank(query, end_s - time.monotonic())
     offer_texts(services, view, found)
     paths = await paths_of(services, found, stored) if request.explain == "path" else {}
-    return _response(services, found, view.degraded, request.include, stored, before, paths)
+    return _shown(services, found, view.degraded, request.include, stored, before, paths)
 
 
-def _response(
+def _json(content: bytes) -> Response:
+    return Response(content, media_type="application/json")
+
+
+def _shown(
     services: Services,
     found: RankedList,
     degraded: bool,
@@ -105,7 +108,8 @@ def _response(
     user_id: str | None = None,
     before: tuple[str, ...] = (),
     paths: Mapping[str, list[dict[str, Any]]] = NO_PATHS,
-) -> Response:
+) -> bytes:
+    """A list as JSON, and in the log."""
     tenant = services.tenant
     items = as_json(found)
     for place in items:
@@ -120,7 +124,7 @@ def _response(
         "degraded": degraded,
         "items": items,
     }
-    return Response(orjson.dumps(body), media_type="application/json")
+    return orjson.dumps(body)
 
 
 def _fields(item: Item | None, include: list[Any]) -> dict[str, Any]:

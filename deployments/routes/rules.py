@@ -35,7 +35,7 @@ async def list_rules(request: Request, services: ServicesDep, tenant: Tenant = N
     return json_response({"rules": [rule_record(rule) for rule in rules]})
 
 
-@router.put("/v1/admin/rules/{rule_id:path}", response_model=RuleOut, response_model_exclude_none=True)
+@router.put("/v1/admin/rules/{rule_id:id}", response_model=RuleOut, response_model_exclude_none=True)
 async def put_rule(
     rule_id: str, body: RuleBody, request: Request, services: ServicesDep, tenant: Tenant = None
 ) -> Response:
@@ -50,7 +50,7 @@ async def put_rule(
     return json_response(record)
 
 
-@router.get("/v1/admin/rules/{rule_id:path}", response_model=RuleOut, response_model_exclude_none=True)
+@router.get("/v1/admin/rules/{rule_id:id}", response_model=RuleOut, response_model_exclude_none=True)
 async def get_rule(rule_id: str, request: Request, services: ServicesDep, tenant: Tenant = None) -> Response:
     """One rule."""
     whose = tenant_of(request, tenant) or services.tenant
@@ -58,7 +58,7 @@ async def get_rule(rule_id: str, request: Request, services: ServicesDep, tenant
     return json_response(rule_record(rule))
 
 
-@router.delete("/v1/admin/rules/{rule_id:path}", status_code=204, response_class=Response)
+@router.delete("/v1/admin/rules/{rule_id:id}", status_code=204, response_class=Response)
 async def delete_rule(rule_id: str, request: Request, services: ServicesDep, tenant: Tenant = None) -> Response:
     """Delete a rule."""
     whose = tenant_of(request, tenant) or services.tenant

@@ -68,20 +68,20 @@ async def export_user(user_id: Annotated[Id, Query()], request: Request, service
     return StreamingResponse(iterate_in_threadpool(chain([first], lines)), media_type="application/x-ndjson")
 
 
-@router.put("/v1/users/{user_id:path}", response_model=UserBody, openapi_extra=body_of(UserBody))
+@router.put("/v1/users/{user_id:id}", response_model=UserBody, openapi_extra=body_of(UserBody))
 async def put_user(user_id: str, request: Request, services: ServicesDep) -> Response:
     """Store a user's record in place of the one before."""
     return json_response(await _users(services).put(user_id, await request.body()))
 
 
-@router.get("/v1/users/{user_id:path}", response_model=UserBody)
+@router.get("/v1/users/{user_id:id}", response_model=UserBody)
 async def get_user(user_id: str, services: ServicesDep) -> Response:
     """A user's record."""
     return json_response(await _users(services).get(user_id))
 
 
 @router.patch(
-    "/v1/users/{user_id:path}",
+    "/v1/users/{user_id:id}",
     response_model=UserBody,
     openapi_extra=body_of(UserBody, "application/merge-patch+json"),
 )
@@ -90,7 +90,7 @@ async def patch_user(user_id: str, request: Request, services: ServicesDep) -> R
     return json_response(await _users(services).patch(user_id, await request.body()))
 
 
-@router.delete("/v1/users/{user_id:path}", status_code=202, response_model=OperationResponse)
+@router.delete("/v1/users/{user_id:id}", status_code=202, response_model=OperationResponse)
 async def delete_user(user_id: str, request: Request, services: ServicesDep) -> Response:
     """Erase a person everywhere: record, events, feedback, logged lists, sessions.
 

@@ -39,10 +39,30 @@ async def test_entries_gather_while_calls_are_in_flight() -> None:
     assert echo.lists == [[0], [1, 2, 3, 4], [5, 6, 7]]
 
 
+async def test_fewer_wait_no_longer_than_patience_lasts() -> None:
+    echo = Echo()
+    echo.gate.clear()
+    lane: Coalescer[int, int] = Coalescer(
+        echo, max_batch=8, max_queue=100, in_flight=2, least=3, patience_s=lambda: 0.03
+    )
+    tasks = [asyncio.create_task(lane.submit(0, 5))]
+    await asyncio.sleep(0.005)
+    tasks.append(asyncio.create_task(lane.submit(1, 5)))
+    await asyncio.sleep(0.005)
+    assert echo.lists == [[0]] and lane.waiting == 1
+    await asyncio.sleep(0.05)
+    assert echo.lists == [[0], [1]]
+    tasks.append(asyncio.create_task(lane.submit(2, 5)))  # there is no place for a third call, however long it waits
+    await asyncio.sleep(0.05)
+    assert lane.waiting == 1 and lane.stuck_s > 0.04
+    echo.gate.set()
+    assert await asyncio.gather(*tasks) == [0, 1, 2]
+
+
 async def test_a_further_call_leaves_for_enough_entries_only() -> None:
     echo = Echo()
     echo.gate.clear()
-    lane: Coalescer[int, int] = Coalescer(echo, max_batch=8, max_queue=100, in_flight=2, least=lambda: 3)
+    lane: Coalescer[int, int] = Coalescer(echo, max_batch=8, max_queue=100, in_flight=2, least=3)
     tasks = [asyncio.create_task(lane.submit(0, 5))]
     await asyncio.sleep(0.01)
     tasks += [asyncio.create_task(lane.submit(n, 5)) for n in (1, 2)]

@@ -15,7 +15,20 @@ ALIEN = Item(
     title="Alien",
     categories=("Horror", "Sci-Fi"),
     tags=("space",),
-    attributes={"year": 1979, "price": 9.5, "colour": True, "cast": ["Weaver"], "land": "UK"},
+    attributes={
+        "year": 1979,
+        "price": 9.5,
+        "colour": True,
+        "cast": ["Weaver"],
+        "land": "UK",
+        "类型": "科幻",
+        "prix réduit (€)": 7,
+        "not-sold": True,
+        "ean": 9007199254740993,
+        "available_from": "an attribute of that name",
+    },
+    available_until_ms=1_800_000_000_000,
+    hidden=True,
 )
 
 
@@ -35,6 +48,15 @@ ALIEN = Item(
         "not (year < 1979 or year > 1979)",
         'nothing != "x"',
         'order == "x" or notes == "y" or inside == "z" or year == 1979',
+        '类型 == "科幻" and `prix réduit (€)` == 7 and not not-sold == false',
+        "ean == 9007199254740993 and ean != 9007199254740992",
+        "year < 2e3 and price >= 0.95e+1",
+        'hidden == true and available_until > "2026" and available_from contains "attribute"',
+        'title != "' + "(" * 60 + '" and title != "' + "not " * 60 + '"',
+        " or ".join(["not (year == 1)"] * 60),
+        " and ".join(["not year == 1"] * 60),
+        "`" + "(" * 60 + "` == 1 or year == 1979",
+        "(" * 25 + "not " * 25 + "year == 1979" + ")" * 25 + " or year == 1979",
     ],
 )
 def test_what_holds(text: str) -> None:
@@ -71,6 +93,10 @@ def test_what_does_not_hold(text: str) -> None:
         ("year == 1)", 10),
         ("__import__('os')", 11),
         ("year == 1 year == 2", 11),
+        ("year == 1\n and\n genre = 3", 23),
+        ("not " * 51 + "year == 1", 201),
+        ("(" * 51, 51),
+        ("`a b == 1", 1),
     ],
 )
 def test_errors_point_at_the_column(text: str, column: int) -> None:

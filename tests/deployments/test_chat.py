@@ -17,17 +17,18 @@ App = tuple[httpx.AsyncClient, Services]
 
 
 class Notes:
-    """A writer that names all items of its task, or fails."""
+    """A writer that names all items of its task, says what it is told to say, or fails."""
 
     def __init__(self) -> None:
         self.tasks: list[WriteTask] = []
         self.error: Exception | None = None
+        self.text: str | None = None
 
     async def write(self, task: WriteTask) -> AsyncIterator[TextPiece | TextDone]:
         self.tasks.append(task)
         if self.error is not None:
             raise self.error
-        text = f"You could try {', '.join(item.title for item in task.items)}."
+        text = self.text or f"You could try {', '.join(item.title for item in task.items)}."
         yield TextPiece(text)
         yield TextDone(text, "generated", "m", "p", completion_tokens=3)
 
@@ -54,6 +55,12 @@ async def test_retrieved_items_and_only_they_reach_the_writer(app: App, writer: 
     assert [item.item_id for item in task.items] == ids and len(ids) == 2 and "loud/3" not in ids
     assert task.liked == () and task.kind == "chat"
     assert all(one.startswith("loud/") for one in ids)
+
+
+@pytest.mark.parametrize("body", [b"{", b'{"messages": "\xff"}', b"[" * 100_000, b"[]"])
+async def test_what_is_wrong_as_a_whole_names_no_parameter(app: App, body: bytes) -> None:
+    error = (await app[0].post("/v1/chat/completions", content=body)).json()["error"]
+    assert error["param"] is None and ("not JSON" in error["message"] or body == b"[]")
 
 
 async def test_a_question_about_an_item_is_about_that_item(app: App, writer: Notes) -> None:

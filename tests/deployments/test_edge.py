@@ -45,20 +45,6 @@ async def test_headers_by_which_a_client_would_overrule_deadlines_are_taken_off(
     assert (await passed({"type": "http", "path": "/-/routes", "headers": given}))["headers"] == kept
 
 
-async def test_the_ingress_tells_serve_to_finish_lists_and_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deployments.edge._deployment", lambda: "Ingress")
-    given = [(b"host", b"here"), (b"x-request-disconnect-disabled", b"?0")]
-    for path in ("/v1/recommendations", "/v1/events"):
-        seen = await passed({"type": "http", "path": path, "headers": given})
-        assert seen["headers"] == [(b"host", b"here"), (b"x-request-disconnect-disabled", b"?1")]
-    for path in ("/v1/content", "/v1/chat/completions", "/v1/items"):
-        seen = await passed({"type": "http", "path": path, "headers": given})
-        assert seen["headers"] == [(b"host", b"here")]
-    monkeypatch.setattr("deployments.edge._deployment", lambda: "Other")
-    seen = await passed({"type": "http", "path": "/v1/events", "headers": given})
-    assert seen["headers"] == [(b"host", b"here")]
-
-
 async def test_of_two_request_ids_the_applications_stays() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         headers = [(b"x-request-id", b"ours"), (b"a", b"b"), (b"x-request-id", b"serve's")]

@@ -28,7 +28,25 @@ async def listed(client: httpx.AsyncClient, item_id: str, **changes: Any) -> boo
     return item_id in ids(await client.post("/v1/recommendations", json=FAN | changes))
 
 
-@pytest.mark.parametrize("item_id", ["plain", "a/b/c", "/lead", "中文 与 space", "100%", "a?b#c", "x" * 256, "import"])
+@pytest.mark.parametrize(
+    "item_id",
+    [
+        "plain",
+        "a/b/c",
+        "/lead",
+        "中文 与 space",
+        "100%",
+        "a?b#c",
+        "x" * 256,
+        "import",
+        "a\nb",
+        "a\n",
+        "..",
+        "a/../b",
+        "%2F",
+        "\u2028\r\n",
+    ],
+)
 async def test_an_item_goes_in_and_out_whatever_its_id(client: httpx.AsyncClient, item_id: str) -> None:
     path = "/v1/items/" + "".join(f"%{byte:02X}" for byte in item_id.encode())
     put = await client.put(path, json=ROCK)
@@ -113,6 +131,20 @@ async def test_ids_that_are_none(client: httpx.AsyncClient) -> None:
         for method in ("PUT", "GET", "PATCH", "DELETE"):
             answer = await client.request(method, path, content=b"{}")
             assert answer.status_code == 422, (method, path, answer.text)
+
+
+async def test_a_line_break_at_the_end_is_part_of_the_id(client: httpx.AsyncClient) -> None:
+    await client.put("/v1/items/n", json=ROCK)
+    assert (await client.get("/v1/items/n%0A")).status_code == 404
+    assert (await client.delete("/v1/items/n%0A")).status_code == 404
+    assert (await client.delete("/v1/items/n")).status_code == 204
+
+
+async def test_an_address_that_is_not_utf8_is_refused(client: httpx.AsyncClient) -> None:
+    for method, path in (("PUT", "/v1/items/caf%E9"), ("DELETE", "/v1/users/%ff"), ("GET", "/v1/similar?item_id=%E9")):
+        answer = await client.request(method, path, content=b"{}")
+        assert answer.status_code == 422 and "UTF-8" in answer.json()["detail"]
+    assert (await client.put("/v1/items/caf%C3%A9", json=ROCK)).json()["item_id"] == "café"
 
 
 class TestImport:

@@ -93,6 +93,11 @@ def test_titles_categories_and_moods(
         ("我想看一部喜剧", 3),
         ("少一点", 2),
         ("多推荐几部", 5),
+        ("Give me 10 films", 5),
+        ("top 7", 5),
+        ("six ideas please", 5),
+        ("推荐十部电影", 5),
+        ("show me 12 Monkeys", 3),
     ],
 )
 def test_lengths(retriever: ChatRetriever, text: str, count: int) -> None:
@@ -222,9 +227,41 @@ def test_the_list_stays_what_places_point_into(retriever: ChatRetriever) -> None
 def test_likeness_to_refusal_of_and_others_than_what_was_shown(retriever: ChatRetriever) -> None:
     seen = frozenset({"alien"})
     assert ask(retriever, "hi", ANSWER, "more like the second one", seen=seen).titles == ("babe",)
-    assert ask(retriever, "hi", ANSWER, "not the second one", seen=seen).without == ("babe",)
+    assert ask(retriever, "hi", ANSWER, "not the second one", seen=seen).unwanted == ("babe",)
+    assert ask(retriever, "hi", ANSWER, "I have seen the last one", seen=seen).unwanted == ("speed",)
+    for text in ("I have seen all of these", "I know them already", "都看过了"):
+        assert ask(retriever, "hi", ANSWER, text, seen=seen).without == ("father", "babe", "speed")
     assert ask(retriever, "hi", ANSWER, "something else?", seen=seen).without == ("father", "babe", "speed")
     assert ask(retriever, "hi", ANSWER, "a shorter list", seen=seen).count == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "titles", "unwanted"),
+    [
+        ("not Mars Attacks", (), ("mars",)),
+        ("something like Speed but not Psycho", ("speed",), ("psycho",)),
+        ("I hate Alien, what else?", (), ("alien",)),
+        ("anything but Alien", (), ("alien",)),
+        ("nothing but comedies like Alien", ("alien",), ()),
+        ("Why not Alien?", ("alien",), ()),
+        ("不要《Alien》", (), ("alien",)),
+    ],
+)
+def test_a_title_that_is_refused_is_no_wish(
+    retriever: ChatRetriever, text: str, titles: tuple[str, ...], unwanted: tuple[str, ...]
+) -> None:
+    wish = ask(retriever, text)
+    assert (wish.titles, wish.unwanted) == (titles, unwanted)
+    view = SessionView("u", (), (), (), ())
+    assert set(unwanted) <= retriever.query(wish, view).excluded
+    assert ask(retriever, text, "Try Babe.", "a shorter list").unwanted == unwanted
+
+
+def test_what_nothing_fitted_holds_no_longer(retriever: ChatRetriever) -> None:
+    nothing = "I have nothing that fits. Tell me what you like, and we will find something."
+    wish = ask(retriever, "not horror", "Try Babe.", "a funny film from 2050", nothing, "hm")
+    assert wish == Wish(wanted=("Comedy",), refused=("Horror",))
+    assert ask(retriever, "a drama", "Try If.", "no drama", nothing, "hm").wanted == ("Drama",)
 
 
 def test_the_query_of_a_wish(retriever: ChatRetriever) -> None:

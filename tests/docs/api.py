@@ -28,8 +28,9 @@ Made from the OpenAPI document (`make docs`): do not edit this page. A running c
 erasure covers, how pages work) is in [catalogue-and-users.md](catalogue-and-users.md) and [writing.md](writing.md).
 
 Every request carries a key, `Authorization: Bearer KEY` or `X-API-Key: KEY`; [security.md](security.md) says how keys
-are made. Bodies are JSON; `Content-Type` may be left out. Ids are opaque strings of 1 to 256 characters and may hold
-slashes. `X-Request-Id` is taken from the request or made, and comes back. Unknown fields are refused.
+are made. Bodies are JSON, in UTF-8, whatever `Content-Type` says. Ids are opaque strings of 1 to 256 characters and may
+hold slashes and line breaks, percent-encoded in an address. `X-Request-Id` is taken from the request or made, and comes
+back. Unknown fields are refused; parameters of an address that a route does not have are ignored.
 
 The examples run against the demo, in this order, in a shell that knows:
 

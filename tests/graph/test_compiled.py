@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from graph import compiled
+from graph.kernels import Kernel
 
 RNG = np.random.default_rng(3)
 LENGTHS = (0, 1, 3, 4, 5, 9, 0)
@@ -68,3 +69,59 @@ def test_without_a_place_for_it_each_process_compiles(monkeypatch: pytest.Monkey
         return np.asarray(values * 2)
 
     assert list(compiled._compiled(double)(np.array([1, 2]))) == [2, 4]
+
+
+def test_rows_and_entries_of_16_bits_are_nearly_those_of_the_matrix() -> None:
+    kernel = Kernel("item_item", matrix=np.where(MATRIX[3] == MATRIX, 0.0, MATRIX).astype(np.float32))
+    assert kernel.short is not None
+    steps, scale = kernel.short
+    assert steps.dtype == np.int16 and scale[3] == 0.0
+    rows = np.ones((len(LENGTHS), ITEMS), dtype=np.float32)
+    compiled.add_scaled_rows(ENDS, ITEM, WEIGHTS, steps, scale, rows)
+    entries = np.ones((EVENTS, WIDTH), dtype=np.float32)
+    compiled.add_scaled_entries(ENDS, ITEM, WEIGHTS, steps, scale, CHOSEN, entries)
+    exact_rows, exact_entries = np.ones_like(rows), np.ones_like(entries)
+    assert isinstance(kernel.matrix, np.ndarray)
+    compiled.add_rows(ENDS, ITEM, WEIGHTS, kernel.matrix, exact_rows)
+    compiled.add_entries(ENDS, ITEM, WEIGHTS, kernel.matrix, CHOSEN, exact_entries)
+    np.testing.assert_allclose(rows, exact_rows, atol=5e-4)
+    np.testing.assert_allclose(entries, exact_entries, atol=2e-4)
+    assert Kernel("text", source=MATRIX, target=MATRIX).short is None
+
+
+@pytest.mark.parametrize("size", [1, 3, ITEMS])
+def test_best_places_are_those_of_a_stable_sort(size: int) -> None:
+    scores = RNG.integers(4, size=(6, ITEMS)).astype(np.float32)
+    scores[1, 2:] = -np.inf
+    scores[2] = -np.inf
+    scores[3, 0] = np.nan
+    places, values = np.full((6, size), -1), np.full((6, size), -np.inf, dtype=np.float32)
+    compiled.best_places(scores, places, values)
+    for row, of_row in enumerate(scores):
+        order = [place for place in np.argsort(-of_row, kind="stable") if np.isfinite(of_row[place])][:size]
+        assert places[row, : len(order)].tolist() == order and (places[row, len(order) :] == -1).all()
+        assert values[row, : len(order)].tolist() == of_row[order].tolist()
+
+
+def test_the_strongest_events_of_each_place_come_first() -> None:
+    parts = RNG.normal(size=(EVENTS, WIDTH)).astype(np.float32)
+    told = np.minimum(WIDTH, np.arange(len(LENGTHS)))
+    weights = np.zeros((len(LENGTHS), WIDTH, 3), dtype=np.float32)
+    events = np.full(weights.shape, -1)
+    compiled.strongest(ENDS, parts, told, weights, events)
+    for query, length in enumerate(LENGTHS):
+        for place in range(WIDTH):
+            own = np.arange(ENDS[query], ENDS[query + 1]) if place < told[query] else np.arange(0)
+            order = own[np.argsort(-parts[own, place], kind="stable")][:3].tolist()
+            assert events[query, place].tolist() == order + [-1] * (3 - len(order)), length
+
+
+def test_each_item_counts_once_where_it_was_met_last() -> None:
+    item = np.array([5, 3, 5, -1, 3, 7, 900, 2, 2, 5])
+    strength = np.array([1.0, 0.5, 1.0, 9.0, 0.25, 1e-9, 2.0, 1.0, -1.0, -4.0], dtype=np.float32)
+    ends, new_ends = np.array([0, 6, 6, 10]), np.empty(4, dtype=np.int64)
+    new_item, new_strength = np.empty(10, dtype=np.int64), np.empty(10, dtype=np.float32)
+    made = compiled.once(ends, item, strength, 1e-6, 1.5, new_ends, new_item, new_strength)
+    assert new_ends.tolist() == [0, 2, 2, 4] and made == 4
+    assert new_item[:made].tolist() == [5, 3, 900, 5]  # what adds up to nothing is left out
+    assert new_strength[:made].tolist() == [1.5, 0.75, 2.0, -4.0]

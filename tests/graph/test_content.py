@@ -5,7 +5,7 @@ import pytest
 
 from cluster.errors import ConfigError
 from cluster.messages import Item
-from graph.content import fit_content_map, hashed_features, reduce_text
+from graph.content import fit_content_map, hashed_features, reduce_text, words
 from graph.text import TextEncoder, describe, find_encoder
 
 
@@ -22,6 +22,14 @@ def test_features_tell_items_apart_and_bring_like_ones_together() -> None:
     assert np.diag(alike).tolist() == pytest.approx([1, 1, 1, 0, 1], abs=1e-5)
     assert alike[0, 1] > 0.5 > alike[0, 2] + 0.2
     assert alike[0, 4] > alike[0, 2]
+
+
+def test_words_of_scripts_without_spaces_are_pairs_of_characters() -> None:
+    assert words("Red Café 红色台灯 XL杯 2L") == {"red", "café", "红色", "色台", "台灯", "xl", "杯", "2l"}
+    lamp, other_lamp, mug = hashed_features(
+        [Item(str(n), title=t) for n, t in enumerate(("红色台灯", "木质台灯", "棉质毛巾"))], 256
+    )
+    assert lamp @ other_lamp > 0.25 > lamp @ mug
 
 
 def test_new_items_are_expressed_by_their_like() -> None:

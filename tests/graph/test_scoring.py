@@ -128,7 +128,7 @@ def test_new_items_score_as_if_they_were_in_the_model(model: Model, made: object
     liked, text = batch.carried(chosen)
     for row in range(4):
         own = slice(sessions.offsets[row], sessions.offsets[row + 1])
-        events = (liked[:, own] + text[:, own]).sum(axis=1)
+        events = (liked[own] + text[own]).sum(axis=0)
         biases = scorer.bias_values[:, chosen[row]].T @ batch.bias_gates[row]
         assert events + biases == pytest.approx(expected[row, chosen[row]], abs=2e-4)
     total = sum(share for _, share in batch.shares(chosen)) + batch.bias_gates @ scorer.bias_values[:, chosen[0]]

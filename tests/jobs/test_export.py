@@ -9,7 +9,7 @@ import pytest
 from cluster.config import Settings
 from cluster.messages import Event, Item, User
 from cluster.rules import Rule
-from cluster.store import Store
+from cluster.store import Feedback, Store
 from jobs import export as export_job
 from jobs.export import export
 from tests.jobs.conftest import RunJob
@@ -37,7 +37,11 @@ RULES = [
     Rule("a/b", "pin", item_id="a/b", position=1, note="太吵", updated_ms=9),
     Rule("z", "boost", filter='genre == "Drama"', factor=2.5, enabled=False, starts_ms=1_000, ends_ms=2_001),
 ]
-KINDS = ("events", "items", "users", "rules")
+FEEDBACK = [
+    Feedback("z", 1_700_000_000_123, "用户 42", "list", None, "a/b", "up", "太好了\n\u2028"),
+    Feedback("a", 5, content_id="text", rating="down"),
+]
+KINDS = ("events", "items", "users", "feedback", "rules")
 
 
 def filled(settings: Settings) -> None:
@@ -46,6 +50,7 @@ def filled(settings: Settings) -> None:
         store.events.append(EVENTS)
         store.items.put(ITEMS)
         store.users.put(USERS)
+        store.feedback.add([*FEEDBACK, Feedback("other", 1, content_id="t", comment="?", tenant="other")])
         store.rules.put(None, [*RULES, Rule("other", "cap", each="tag", max_items=1, tenant="other")])
         store.events.append([Event("other", "x", "y", "view", 1, tenant="other")])
 
@@ -62,6 +67,7 @@ def test_a_backup_comes_back_byte_for_byte(
         "events": 3,
         "items": 3,
         "users": 2,
+        "feedback": 2,
         "rules": 2,
     }
     settings.state_dir.rename(tmp_path / "old")
@@ -72,6 +78,31 @@ def test_a_backup_comes_back_byte_for_byte(
         assert again[kind].read_bytes() == first[kind].read_bytes()
     with Store.open(settings, readonly=True) as store:
         assert [event for _, event in store.events.scan("default")] == EVENTS
+        assert [entry for _, entry in store.feedback.scan("default")] == FEEDBACK
+    assert run_job("jobs.ingest", *args).code == 0
+    with Store.open(settings, readonly=True) as store:
+        assert len(store.feedback.scan("default")) == 2  # what comes again counts once
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"feedback_id": "x", "rating": "up"},
+        {"rating": "up", "created_at": 5},
+        {"feedback_id": "x", "created_at": 5, "rating": "good"},
+        {"feedback_id": "x", "created_at": 5, "verdict": "up"},
+    ],
+)
+def test_a_line_that_is_no_feedback_stops_everything(
+    settings: Settings, run_job: RunJob, tmp_path: Path, line: dict[str, object]
+) -> None:
+    filled(settings)
+    good = {"feedback_id": "new", "created_at": 5, "rating": "up", "content_id": "t"}
+    (tmp_path / "f.jsonl").write_text(f"{json.dumps(good)}\n{json.dumps(line)}\n")
+    ran = run_job("jobs.ingest", "--feedback", tmp_path / "f.jsonl")
+    assert ran.code == 2 and "f.jsonl, line 2" in ran.stderr
+    with Store.open(settings, readonly=True) as store:
+        assert len(store.feedback.scan("default")) == 2
 
 
 def test_lines_are_canonical_and_in_order(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
