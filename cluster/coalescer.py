@@ -176,4 +176,4 @@ class Coalescer(Generic[Given, Answer]):
 
 def _expire(future: asyncio.Future[Answer], timeout_s: float) -> None:
     if not future.done():
-        future.set_exception(DeadlineError(f"no answer within {timeout_s:g} s"))
+        future.set_exception(DeadlineError(f"no answer within {timeout_s * 1000:.0f} ms"))

@@ -24,6 +24,7 @@ from graph.rerank import Taste
 from graph.retrieval import Retriever
 from graph.scoring import Batch, Scorer
 from graph.steering import NONE, Steering, contains
+from graph.undecided import mixed
 
 JITTER = 1e-5
 """Random part of a score, per item, that decides between equals."""
@@ -143,9 +144,11 @@ class Ranker:
         return ranker
 
     def as_of_now(self, share: float) -> Ranker:
-        """The same version, for which sessions with times count as such by this share, 0 to 1, and else as without.
+        """The same version for lists of which it is not known whether they are to say what comes next.
 
-        For lists of which it is not known whether they are to say what comes next, or what a taste is like.
+        With a share of 1 they do, with 0 they say what a taste is like, as for sessions without times. Between the two
+        items are ranked by how likely they are on the average (`graph.undecided`); reasons then tell of the first
+        alone. In catalogues that are searched by the index, times count by that share instead.
         """
         ranker = copy(self)
         ranker._timed = share
@@ -208,10 +211,11 @@ class Ranker:
         more = SLACK if self._chooser.twins is not None else 0
         chosen: list[Chosen] = []
         if self._retriever is None:
-            scores = self._scorer.all_scores(batch) + self._tie
-            for row, own in zip(scores, steering, strict=True):
-                own.move(row)
-            self._leave_out(queries, reading, scores)
+            scores = self._scored(queries, reading, batch, steering)
+            if 0.0 < self._timed < 1.0:
+                timeless = self._reader.read([query.view for query in queries], 0.0)
+                others = self._scored(queries, timeless, self._scorer.read(timeless.sessions), steering)
+                scores = mixed(others, scores, self._timed)
             pools = best_of(
                 scores, [query.n + more if is_plain else 0 for query, is_plain in zip(queries, plain, strict=True)]
             )
@@ -235,6 +239,16 @@ class Ranker:
                 chosen.append(best)
         lister = Lister(self._scorer, self.items, self._tie, self._unmet, self.version)
         return lister.lists(queries, batch, chosen, steering)
+
+    def _scored(
+        self, queries: Sequence[RankQuery], reading: Reading, batch: Batch, steering: Sequence[Steering]
+    ) -> np.ndarray:
+        """(Q, N) float32: the scores of all items, -inf for what must not be shown."""
+        scores = self._scorer.all_scores(batch) + self._tie
+        for row, own in zip(scores, steering, strict=True):
+            own.move(row)
+        self._leave_out(queries, reading, scores)
+        return scores
 
     def _retrieved(
         self,

@@ -25,6 +25,7 @@ MAX_SCORES = 60_000_000
 MIN_SESSIONS = 200
 """...so many would be too many."""
 STEP = 64
+LEAST = np.finfo(np.float32).min
 
 
 def reach_of(model: Model, pairs: Pairs, seed: int) -> np.ndarray | None:
@@ -51,7 +52,8 @@ def reach_of(model: Model, pairs: Pairs, seed: int) -> np.ndarray | None:
             )
             scores = scorer.all_scores(scorer.read(sessions))
             scores[sessions.query, sessions.item] = -np.inf
-            last = np.partition(scores, items - LENGTH, axis=1)[:, items - LENGTH]
+            # Who has met nearly everything is shown all that is left.
+            last = np.maximum(np.partition(scores, items - LENGTH, axis=1)[:, items - LENGTH], LEAST)
             gaps = np.concatenate([least, last[:, None] - scores])
             least = np.partition(gaps, shown_to - 1, axis=0)[:shown_to]
         worst = least.max(axis=0)
