@@ -10,7 +10,7 @@ from generation.lexicon import is_wide, joined
 
 KEPT_TEXTS = 250
 """So many texts are remembered: more than anybody reads in a row."""
-ENOUGH = 0.58
+ENOUGH = 0.66
 """While so large a share of their pairs are different ones, nothing is avoided: a model's own choice reads best."""
 FEWEST = 2
 """So many phrases are left to choose from where every one repeats something."""
