@@ -117,7 +117,7 @@ def rate(
 
 @_compiled
 def add_rows(ends: np.ndarray, item: np.ndarray, weights: np.ndarray, matrix: np.ndarray, out: np.ndarray) -> None:
-    """Add to `out` (Q, N) the rows of `matrix` (M, N) of each session's events.
+    """Add to `out` (Q, N) the rows of `matrix` (M, N), of any kind of number, of each session's events.
 
     Session q has the events `ends[q]` to `ends[q + 1]`, of the rows `item` (P,) with `weights` (P,).
     """
@@ -131,36 +131,6 @@ def add_rows(ends: np.ndarray, item: np.ndarray, weights: np.ndarray, matrix: np
             row_2, row_3 = matrix[item[event + 2]], matrix[item[event + 3]]
             by_0, by_1, by_2, by_3 = weights[event], weights[event + 1], weights[event + 2], weights[event + 3]
             for place in range(len(total)):
-                total[place] += by_0 * row_0[place] + by_1 * row_1[place] + by_2 * row_2[place] + by_3 * row_3[place]
-            event += 4
-        while event < end:
-            row, by = matrix[item[event]], weights[event]
-            for place in range(len(total)):
-                total[place] += by * row[place]
-            event += 1
-
-
-@_compiled
-def add_scaled_rows(
-    ends: np.ndarray,
-    item: np.ndarray,
-    weights: np.ndarray,
-    matrix: np.ndarray,
-    scale: np.ndarray,
-    out: np.ndarray,
-) -> None:
-    """The same for a matrix of whole numbers whose rows are to be multiplied by `scale` (M,)."""
-    for query in range(len(ends) - 1):
-        total = out[query]
-        event, end = ends[query], ends[query + 1]
-        while event < end and weights[event] == 0.0:  # what is forgotten comes first
-            event += 1
-        while event + 3 < end:
-            item_0, item_1, item_2, item_3 = item[event], item[event + 1], item[event + 2], item[event + 3]
-            row_0, row_1, row_2, row_3 = matrix[item_0], matrix[item_1], matrix[item_2], matrix[item_3]
-            by_0, by_1 = weights[event] * scale[item_0], weights[event + 1] * scale[item_1]
-            by_2, by_3 = weights[event + 2] * scale[item_2], weights[event + 3] * scale[item_3]
-            for place in range(len(total)):
                 total[place] += (
                     by_0 * np.float32(row_0[place])
                     + by_1 * np.float32(row_1[place])
@@ -169,7 +139,7 @@ def add_scaled_rows(
                 )
             event += 4
         while event < end:
-            row, by = matrix[item[event]], weights[event] * scale[item[event]]
+            row, by = matrix[item[event]], weights[event]
             for place in range(len(total)):
                 total[place] += by * np.float32(row[place])
             event += 1
@@ -184,27 +154,6 @@ def add_entries(
         columns = chosen[query]
         for event in range(ends[query], ends[query + 1]):
             by = weights[event]
-            if by != 0.0:
-                row, total = matrix[item[event]], out[event]
-                for place in range(len(columns)):
-                    total[place] += by * row[columns[place]]
-
-
-@_compiled
-def add_scaled_entries(
-    ends: np.ndarray,
-    item: np.ndarray,
-    weights: np.ndarray,
-    matrix: np.ndarray,
-    scale: np.ndarray,
-    chosen: np.ndarray,
-    out: np.ndarray,
-) -> None:
-    """The same for a matrix of whole numbers whose rows are to be multiplied by `scale` (M,)."""
-    for query in range(len(ends) - 1):
-        columns = chosen[query]
-        for event in range(ends[query], ends[query + 1]):
-            by = weights[event] * scale[item[event]]
             if by != 0.0:
                 row, total = matrix[item[event]], out[event]
                 for place in range(len(columns)):

@@ -91,13 +91,15 @@ class Kernel:
         return (self.matrix if self.matrix is not None else self.source).shape[0]  # type: ignore[union-attr]
 
     @cached_property
-    def short(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """A dense matrix in whole numbers of 16 bits (N, N), and what to multiply its rows by (N,); None for others.
+    def table(self) -> tuple[np.ndarray, np.ndarray]:
+        """A dense matrix (N, N) and what its rows are to be multiplied by (N,), float32.
 
-        An entry differs by a 65,534th of the greatest of its row at most.
+        Where there are few items it is in whole numbers of 16 bits: an entry differs by a 65,534th of the greatest of
+        its row at most.
         """
-        if not isinstance(self.matrix, np.ndarray) or len(self.matrix) > SHORTENED:
-            return None
+        assert isinstance(self.matrix, np.ndarray)
+        if len(self.matrix) > SHORTENED:
+            return self.matrix, np.ones(len(self.matrix), dtype=np.float32)
         scale = (np.abs(self.matrix).max(axis=1, initial=0.0) / STEPS).astype(np.float32)
         return np.rint(self.matrix / np.where(scale > 0, scale, 1.0)[:, None]).astype(np.int16), scale
 

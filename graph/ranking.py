@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cluster.coded import EVENT, StoredView, Words
 from cluster.errors import BundleError
 from cluster.messages import ActiveRule, Item, RankedItem, RankedList, RankQuery, SessionView
 from graph.bundle import load_model
@@ -190,12 +191,15 @@ class Ranker:
         return [(self.items[i], x, y) for i, (x, y) in zip(order.tolist(), places.tolist(), strict=True)]
 
     def smoke(self) -> None:
-        """Rank for a stranger and for somebody with two events.
+        """Rank for a stranger and for somebody with two stored events, which also compiles the loops.
 
         Raises:
             BundleError: no list comes out.
         """
-        views = [SessionView(None), SessionView(None, self.items[:2], ("like", "like"), (None, None), (0, 1))]
+        words = Words()
+        words.items, words.types = list(self.items[:2]), ["like", "rating"]
+        events = np.array([(0, 0, np.nan, 1), (len(words.items) - 1, 1, 5.0, 2)], dtype=EVENT)
+        views = [SessionView(None), StoredView("somebody", "", words, events.tobytes())]
         if self.items and not all(found.items for found in self.rank([RankQuery(view, n=3) for view in views])):
             raise BundleError(f"version {self.version} ranks nothing")
 

@@ -85,9 +85,9 @@ class Reader:
             events = np.concatenate([view.events.view(np.uint8) for view in views]).view(EVENT)
         lengths = np.array([len(view.events) for view in views])
         item = self._table(words)[events["item"]]
-        kinds = np.ascontiguousarray(events["type"])
+        kinds, values = np.array(events["type"]), np.array(events["value"])  # copies: loops are compiled for one layout
         names = tuple(words.types)
-        strength = self._weights.of_coded(kinds, names, events["value"])
+        strength = self._weights.of_coded(kinds, names, values)
         ends = ends_of(lengths)
         times = counted(ends, events["ms"] != 0) > 0
         counts = makes_seen(kinds, names) & (item >= 0)

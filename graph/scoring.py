@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
-from graph.compiled import add_entries, add_products, add_rows, add_scaled_entries, add_scaled_rows
+from graph.compiled import add_entries, add_products, add_rows
 from graph.factors import FoldInKernel, Solver
 from graph.fresh import Fresh
 from graph.kernels import Kernel, Sessions
@@ -52,12 +52,8 @@ class TablePart:
 
     def add_entries(self, sessions: Sessions, chosen: np.ndarray, into: np.ndarray) -> None:
         """Add to `into` (P, n) what each event carries of its session's items of `chosen` (Q, n); none is new."""
-        ends, item = sessions.offsets, sessions.item
-        if self.kernel.short is not None:
-            add_scaled_entries(ends, item, self.weights, *self.kernel.short, chosen, into)
-        else:
-            assert isinstance(self.kernel.matrix, np.ndarray)
-            add_entries(ends, item, self.weights, self.kernel.matrix, chosen, into)
+        matrix, scale = self.kernel.table
+        add_entries(sessions.offsets, sessions.item, self.weights * scale[sessions.item], matrix, chosen, into)
 
     def at(self, items: np.ndarray) -> np.ndarray:
         """(Q, n) scores of the items (Q, n)."""
@@ -288,10 +284,8 @@ class Scorer:
         found: np.ndarray | sp.csr_matrix
         if isinstance(matrix, np.ndarray):
             found = np.zeros((len(sessions), items), dtype=np.float32)
-            if kernel.short is None:
-                add_rows(sessions.offsets, met, old, matrix, found)
-            else:
-                add_scaled_rows(sessions.offsets, met, old, *kernel.short, found)
+            table, scale = kernel.table
+            add_rows(sessions.offsets, met, old * scale[met], table, found)
         else:
             kept = old != 0
             ends = np.concatenate(([0], np.cumsum(kept)))[sessions.offsets]

@@ -72,21 +72,23 @@ def test_without_a_place_for_it_each_process_compiles(monkeypatch: pytest.Monkey
 
 
 def test_rows_and_entries_of_16_bits_are_nearly_those_of_the_matrix() -> None:
-    kernel = Kernel("item_item", matrix=np.where(MATRIX[3] == MATRIX, 0.0, MATRIX).astype(np.float32))
-    assert kernel.short is not None
-    steps, scale = kernel.short
-    assert steps.dtype == np.int16 and scale[3] == 0.0
-    rows = np.ones((len(LENGTHS), ITEMS), dtype=np.float32)
-    compiled.add_scaled_rows(ENDS, ITEM, WEIGHTS, steps, scale, rows)
-    entries = np.ones((EVENTS, WIDTH), dtype=np.float32)
-    compiled.add_scaled_entries(ENDS, ITEM, WEIGHTS, steps, scale, CHOSEN, entries)
-    exact_rows, exact_entries = np.ones_like(rows), np.ones_like(entries)
-    assert isinstance(kernel.matrix, np.ndarray)
-    compiled.add_rows(ENDS, ITEM, WEIGHTS, kernel.matrix, exact_rows)
-    compiled.add_entries(ENDS, ITEM, WEIGHTS, kernel.matrix, CHOSEN, exact_entries)
-    np.testing.assert_allclose(rows, exact_rows, atol=5e-4)
-    np.testing.assert_allclose(entries, exact_entries, atol=2e-4)
-    assert Kernel("text", source=MATRIX, target=MATRIX).short is None
+    exact = np.where(np.arange(ITEMS)[:, None] == 3, 0.0, MATRIX).astype(np.float32)
+    table, scale = Kernel("item_item", matrix=exact).table
+    assert table.dtype == np.int16 and scale[3] == 0.0
+    rows, entries = np.ones((len(LENGTHS), ITEMS), np.float32), np.ones((EVENTS, WIDTH), np.float32)
+    wanted_rows, wanted_entries = rows.copy(), entries.copy()
+    compiled.add_rows(ENDS, ITEM, WEIGHTS * scale[ITEM], table, rows)
+    compiled.add_entries(ENDS, ITEM, WEIGHTS * scale[ITEM], table, CHOSEN, entries)
+    compiled.add_rows(ENDS, ITEM, WEIGHTS, exact, wanted_rows)
+    compiled.add_entries(ENDS, ITEM, WEIGHTS, exact, CHOSEN, wanted_entries)
+    np.testing.assert_allclose(rows, wanted_rows, atol=5e-4)
+    np.testing.assert_allclose(entries, wanted_entries, atol=2e-4)
+
+
+def test_large_matrices_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graph.kernels.SHORTENED", ITEMS - 1)
+    table, scale = Kernel("item_item", matrix=MATRIX).table
+    assert table is MATRIX and (scale == 1.0).all()
 
 
 @pytest.mark.parametrize("size", [1, 3, ITEMS])
