@@ -24,10 +24,10 @@ from generation.engines.text import Detokenizer
 
 log = logging.getLogger("tailorbird.generation")
 
-STEP_S = 0.08
+STEP_S = 0.06
 """No more of the prompts is read in a step than takes about so long: who leaves, and who writes, waits for its end. It
 is processor time, since smaller steps would make a machine that is busy with other things only busier."""
-LEAST_CHUNK = 32
+LEAST_CHUNK = 24
 """Fewer tokens are not read at a time: what a call costs in any case would outweigh them."""
 
 Emit = Callable[[Chunk | Exception], None]

@@ -163,11 +163,11 @@ def test_all_prompts_are_read_in_one_call_and_a_new_beginning_once() -> None:
 def test_a_slow_model_reads_less_in_a_step() -> None:
     made, backend = batch(1, chunk_tokens=256)
     made._learn(100, 100 * 0.001)
-    assert made._chunk() == 80
+    assert made._chunk() == 60
     made._learn(100, 100 * 1.0)
     assert made._chunk() == LEAST_CHUNK
     run(made, [Text(list(range(1, 91)), 0, 1)])
-    assert [len(parts[0].tokens) for parts in backend.calls] == [LEAST_CHUNK, 90 - LEAST_CHUNK]
+    assert [len(parts[0].tokens) for parts in backend.calls] == [LEAST_CHUNK] * 3 + [90 - 3 * LEAST_CHUNK]
 
 
 def test_a_deadline_ends_a_text_that_waits() -> None:
