@@ -77,6 +77,8 @@ class Sequence:
     emit: Emit
     deadline: float
     name: str = ""
+    steady: bool = False
+    """Read in equal pieces however fast the machine is: other pieces change last digits, and so the text of a seed."""
     cancelled: bool = False
     length: int = 0
     written: list[int] = field(default_factory=list)
@@ -217,8 +219,9 @@ class Batch:
                 if beginning in begun:
                     continue
                 begun.add(beginning)
-            if budget > 0:
-                part = Part(row, sequence.length, sequence.next_tokens(budget))
+            most = min(self._chunk_tokens, LEAST_CHUNK) if sequence.steady else budget
+            if 0 < most <= budget:
+                part = Part(row, sequence.length, sequence.next_tokens(most))
                 budget -= len(part.tokens)
                 planned.append((sequence, part))
         return planned
