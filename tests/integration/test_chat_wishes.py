@@ -119,8 +119,7 @@ def test_openais_settings_are_honoured(client: openai.OpenAI) -> None:
         wish: list[Any] = [{"role": "user", "content": "Something like Star Wars?"}]
         return client.chat.completions.create(model="tailorbird", messages=wish, **more)
 
-    # The first reads the beginning of its prompt, the others find it read: a quantised model then computes otherwise.
-    _, one, same = (ask(seed=5, temperature=0.8, max_tokens=60).choices[0].message.content for _ in range(3))
+    one, same = (ask(seed=5, temperature=0.8, max_tokens=60).choices[0].message.content for _ in range(2))
     assert one == same
     several = ask(n=3, seed=5, temperature=0.8, max_tokens=60)
     assert len(several.choices) == 3
