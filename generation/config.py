@@ -31,7 +31,7 @@ class GenerationConfig(BaseModel):
     """Memory for keys and values, shared evenly by the places of the batch; it bounds how long a text may get."""
     prefix_bytes: int = Field(default=64 << 20, ge=0)
     """Memory for the keys and values of prompt beginnings that repeat (system, examples)."""
-    prefill_chunk_tokens: int = Field(default=256, ge=16)
+    prefill_chunk_tokens: int = Field(default=256, ge=32)
     """So many tokens of new prompts are read in one step at most, beside the next token of every other text; fewer
     where a step would take longer than 60 ms."""
     deadline_s: float = Field(default=20.0, gt=0)

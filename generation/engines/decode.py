@@ -18,7 +18,7 @@ import numpy as np
 
 from cluster.errors import DeadlineError, EngineError
 from generation.engines.base import Chunk, EngineCounts
-from generation.engines.prefixes import Prefixes
+from generation.engines.prefixes import PIECE, Prefixes
 from generation.engines.sampling import Sampler
 from generation.engines.text import Detokenizer
 
@@ -27,8 +27,6 @@ log = logging.getLogger("tailorbird.generation")
 STEP_S = 0.06
 """No more of the prompts is read in a step than takes about so long: who leaves, and who writes, waits for its end. It
 is processor time, since smaller steps would make a machine that is busy with other things only busier."""
-LEAST_CHUNK = 24
-"""Fewer tokens are not read at a time: what a call costs in any case would outweigh them."""
 
 Emit = Callable[[Chunk | Exception], None]
 """Takes the pieces of a stream; called by the decode thread. An exception, or a chunk with a reason, is the last."""
@@ -77,8 +75,6 @@ class Sequence:
     emit: Emit
     deadline: float
     name: str = ""
-    steady: bool = False
-    """Read in equal pieces however fast the machine is: other pieces change last digits, and so the text of a seed."""
     cancelled: bool = False
     length: int = 0
     written: list[int] = field(default_factory=list)
@@ -89,11 +85,13 @@ class Sequence:
         return self.length < len(self.prompt)
 
     def next_tokens(self, most: int) -> list[int]:
-        """What the model has not seen yet. Of a prompt at most so many, and none beyond what others share."""
+        """What the model has not seen yet. Of a prompt at most so many, whole pieces, none beyond what others share."""
         if not self.reads:
             return self.written[self.length - len(self.prompt) :]
         end = self.shared if self.length < self.shared else len(self.prompt)
-        return self.prompt[self.length : min(end, self.length + most)]
+        if end > self.length + most:
+            end = (self.length + most) // PIECE * PIECE
+        return self.prompt[self.length : end]
 
 
 class Batch:
@@ -151,14 +149,14 @@ class Batch:
 
     def _learn(self, tokens: int, took_s: float) -> None:
         """Note what a token costs in a step that reads prompts."""
-        if tokens >= LEAST_CHUNK:
+        if tokens >= PIECE:
             self._token_s += 0.3 * (took_s / tokens - self._token_s) if self._token_s else took_s / tokens
 
     def _chunk(self) -> int:
         """How much of the prompts the next step reads."""
         if not self._token_s:
-            return min(self._chunk_tokens, LEAST_CHUNK)
-        return min(self._chunk_tokens, max(LEAST_CHUNK, int(STEP_S / self._token_s)))
+            return PIECE
+        return max(PIECE, min(self._chunk_tokens, int(STEP_S / self._token_s)))
 
     def _count(self) -> None:
         self._counts.running = len(self.running)
@@ -219,11 +217,9 @@ class Batch:
                 if beginning in begun:
                     continue
                 begun.add(beginning)
-            most = min(self._chunk_tokens, LEAST_CHUNK) if sequence.steady else budget
-            if 0 < most <= budget:
-                part = Part(row, sequence.length, sequence.next_tokens(most))
-                budget -= len(part.tokens)
-                planned.append((sequence, part))
+            if tokens := sequence.next_tokens(budget):
+                budget -= len(tokens)
+                planned.append((sequence, Part(row, sequence.length, tokens)))
         return planned
 
     def _computed(self, sequence: Sequence, part: Part) -> None:

@@ -151,7 +151,6 @@ class LoopEngine(EngineBase):
             emit=emit,
             deadline=time.monotonic() + request.deadline_s,
             name=request.request_id,
-            steady=request.seed is not None,
         )
         return sequence, pieces
 

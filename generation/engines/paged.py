@@ -1,7 +1,12 @@
 """An OpenVINO model whose keys and values lie in blocks, as a `Backend` of the decode loop.
 
 OpenVINO's PagedAttention reads each text's keys through a list of blocks. Here every row owns its blocks for good, and
-rows change places by swapping their lists. The keys are kept in 8 bits.
+rows change places by swapping their lists.
+
+The keys are kept in 8 bits, with scales that are taken anew as a block fills; the tokens of one call see each other
+exactly. So that this shows in no text, no part reads beyond the end of a block: what follows is a part of its own, which
+sees what was stored. A token that is alone in its call would be added up in another order than in company: it gets a
+second one for company, which costs it 3%. So a text depends on its own tokens alone, to the last bit.
 """
 
 from __future__ import annotations
@@ -39,11 +44,12 @@ class PagedBackend:
         self.per_token_bytes = per_block // self._block
         blocks = max(1, min(max_tokens, kv_bytes // rows // self.per_token_bytes) // self._block)
         self.tokens = blocks * self._block
-        self._blocks = [list(range(row * blocks, (row + 1) * blocks)) for row in range(rows)]
+        self._blocks = [list(range(row * blocks, (row + 1) * blocks)) for row in range(rows + 1)]
+        self._company = rows  # a row of one block, which nobody reads
         self._request = compiled.create_infer_request()
         self._caches: list[np.ndarray] = []
         for port, shape in zip(ports, shapes, strict=True):
-            tensor = openvino.Tensor(port.get_element_type(), openvino.Shape([rows * blocks, *shape[1:]]))
+            tensor = openvino.Tensor(port.get_element_type(), openvino.Shape([rows * blocks + 1, *shape[1:]]))
             self._request.set_tensor(port, tensor)
             self._caches.append(tensor.data)
 
@@ -51,6 +57,11 @@ class PagedBackend:
         """See the protocol."""
         from generation.engines.openvino_runtime import openvino
 
+        wanted, divided = len(parts), [self._by_block(part) for part in parts]
+        if len(parts) == 1 and len(parts[0].tokens) == 1:
+            divided.append([Part(self._company, 0, [0])])
+        ends = np.cumsum([len(pieces) for pieces in divided]) - 1
+        parts = [piece for pieces in divided for piece in pieces]
         lengths = [len(tokens) for _, _, tokens in parts]
         used = [self._blocks[row][: -(-(start + len(tokens)) // self._block)] for row, start, tokens in parts]
         begins = np.cumsum([0, *lengths])
@@ -62,13 +73,20 @@ class PagedBackend:
             "subsequence_begins": begins.astype(np.int32),
             "block_indices": np.concatenate(used).astype(np.int32),
             "block_indices_begins": np.cumsum([0, *map(len, used)]).astype(np.int32),
-            LAST: begins[1:] - 1,
+            LAST: begins[1:][ends] - 1,
         }
         for name, values in feeds.items():
             self._request.set_tensor(name, openvino.Tensor(values))
         self._request.infer()
         logits: np.ndarray = self._request.get_output_tensor(0).data[:, 0]
-        return logits
+        return logits[:wanted]
+
+    def _by_block(self, part: Part) -> list[Part]:
+        """The tokens of a part that lie in one block each."""
+        row, start, tokens = part
+        edges = [start, *range((start // self._block + 1) * self._block, start + len(tokens), self._block)]
+        ends = [*edges[1:], start + len(tokens)]
+        return [Part(row, a, tokens[a - start : b - start]) for a, b in zip(edges, ends, strict=True)]
 
     def move(self, source: int, target: int, length: int) -> None:
         """See the protocol. The rows change places, nothing is copied."""

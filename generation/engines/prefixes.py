@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from generation.engines.decode import Backend
 
+PIECE = 32
+"""Prompts are read up to multiples of so many tokens. Where they are divided shows in the logits, most where keys are kept
+in 8 bits: with places that depend on the speed of the machine, or on who else is there, one seed would give now this text,
+now that. It is also the least that is read at a time, for what a call costs in any case."""
+
 
 class Prefixes:
     """What is kept of one model. Used by the decode thread; what was used for longest ago goes first."""
@@ -18,11 +23,14 @@ class Prefixes:
         self._kept: OrderedDict[tuple[int, ...], Any] = OrderedDict()
 
     def load(self, row: int, beginning: tuple[int, ...]) -> int:
-        """Put as much of a beginning into a row as was kept of it or of others that begin alike; how many tokens."""
+        """Put as much of a beginning into a row as was kept of it or of others that begin alike; how many tokens.
+
+        Of others whole pieces: this one is read on as it would be if it were the first.
+        """
         if not self._kept or not beginning:
             return 0
         kept = beginning if beginning in self._kept else max(self._kept, key=lambda other: _common(other, beginning))
-        length = _common(kept, beginning)
+        length = len(kept) if kept == beginning else _common(kept, beginning) // PIECE * PIECE
         if length:
             self._kept.move_to_end(kept)
             self._backend.load(row, self._kept[kept])

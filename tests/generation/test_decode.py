@@ -11,7 +11,8 @@ import pytest
 from cluster.errors import DeadlineError, EngineError
 from generation.engines.base import Chunk, EngineCounts
 from generation.engines.constrain import Constrainer
-from generation.engines.decode import LEAST_CHUNK, Batch, Part, Sequence
+from generation.engines.decode import Batch, Part, Sequence
+from generation.engines.prefixes import PIECE
 from generation.engines.sampling import Sampler
 from generation.engines.text import Detokenizer
 from generation.lexicon import Lexicon, Vocabulary
@@ -165,9 +166,22 @@ def test_a_slow_model_reads_less_in_a_step() -> None:
     made._learn(100, 100 * 0.001)
     assert made._chunk() == 60
     made._learn(100, 100 * 1.0)
-    assert made._chunk() == LEAST_CHUNK
+    assert made._chunk() == PIECE
     run(made, [Text(list(range(1, 91)), 0, 1)])
-    assert [len(parts[0].tokens) for parts in backend.calls] == [LEAST_CHUNK] * 3 + [90 - 3 * LEAST_CHUNK]
+    assert [len(parts[0].tokens) for parts in backend.calls] == [PIECE, PIECE, 90 - 2 * PIECE]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_prompts_are_divided_at_the_same_places_whatever_a_step_may_read(seed: int) -> None:
+    source = random.Random(seed)
+    texts = [Text([source.randrange(1, 100) for _ in range(n)], n // 3, 5) for n in (90, 70, 40, 33)]
+    made, backend = batch(3, chunk_tokens=source.choice((40, 64, 100, 200)))
+    made._token_s = 1e-6
+    run(made, texts)
+    allowed = {len(text.sequence.prompt) for text in texts} | {text.sequence.shared for text in texts}
+    for parts in backend.calls:
+        for _, start, tokens in parts:
+            assert len(tokens) == 1 or (start + len(tokens)) % PIECE == 0 or start + len(tokens) in allowed
 
 
 def test_a_deadline_ends_a_text_that_waits() -> None:
