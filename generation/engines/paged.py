@@ -4,7 +4,7 @@ OpenVINO's PagedAttention reads each text's keys through a list of blocks. Here 
 rows change places by swapping their lists.
 
 The keys are kept in 8 bits, with scales that are taken anew as a block fills; the tokens of one call see each other
-exactly. So that this shows in no text, no part reads beyond the end of a block: what follows is a part of its own, which
+exactly. So that this shows in no text, no part reads beyond the end of a block: what follows is a part of its own, and
 sees what was stored. A token that is alone in its call would be added up in another order than in company: it gets a
 second one for company, which costs it 3%. So a text depends on its own tokens alone, to the last bit.
 """

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from generation.engines.decode import Backend
 
 PIECE = 32
-"""Prompts are read up to multiples of so many tokens. Where they are divided shows in the logits, most where keys are kept
-in 8 bits: with places that depend on the speed of the machine, or on who else is there, one seed would give now this text,
-now that. It is also the least that is read at a time, for what a call costs in any case."""
+"""Prompts are read up to multiples of so many tokens. Where they are divided shows in the logits, most where keys are
+kept in 8 bits: with places that depend on the speed of the machine, or on who else is there, one seed would give now
+this text, now that. It is also the least that is read at a time, for what a call costs in any case."""
 
 
 class Prefixes:
