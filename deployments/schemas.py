@@ -103,7 +103,7 @@ class FeedbackRequest(Body):
     """What a person says of a list or a text."""
 
     user_id: Id | None = None
-    """Who says it."""
+    """Who says it; by default whose list it is about."""
     recommendation_id: Id | None = None
     """The list that it is about. Give this or `content_id`, or both."""
     content_id: Id | None = None

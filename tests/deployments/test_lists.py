@@ -218,6 +218,16 @@ class TestFeedback:
         kept = (entry.user_id, entry.recommendation_id, entry.item_id, entry.rating, entry.comment)
         assert kept == ("u", "r", "loud/1", "down", "太吵")
 
+    async def test_it_belongs_to_the_person_of_the_list(self, app: tuple[httpx.AsyncClient, Services]) -> None:
+        client, services = app
+        lists = [await client.post("/v1/recommendations", json=body) for body in ({"user_id": "ann"}, {})]
+        of = [answer.json()["recommendation_id"] for answer in lists]
+        for named in (*of, "unknown"):
+            body = {"recommendation_id": named, "verdict": "down", "text": "call me"}
+            assert (await client.post("/v1/feedback", json=body)).status_code == 201
+        entries = [entry for _, entry in services.store.feedback.scan(DEFAULT_TENANT)]
+        assert [entry.user_id for entry in entries] == ["ann", None, None]
+
     @pytest.mark.parametrize(
         "body",
         [
