@@ -12,6 +12,7 @@ from cluster.ids import new_id
 from cluster.store import Feedback
 from deployments.routes.items import ServicesDep, json_response
 from deployments.schemas import FeedbackRequest, FeedbackResponse
+from deployments.services import Services
 
 router = APIRouter(tags=["feedback"])
 
