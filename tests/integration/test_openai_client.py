@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import openai
 import pytest
 
@@ -11,8 +13,9 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def client(server: Copy) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{server.url}/v1", api_key=server.key, max_retries=0)
+def client(server: Copy) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key=server.key, max_retries=0) as client:
+        yield client
 
 
 def test_models(client: openai.OpenAI) -> None:
@@ -52,6 +55,8 @@ def test_errors_are_openais(client: openai.OpenAI, server: Copy) -> None:
         client.chat.completions.create(model="tailorbird", messages=[])
     with pytest.raises(openai.UnprocessableEntityError):
         client.chat.completions.create(model="tailorbird", messages=[{"role": "system", "content": "x"}])
-    stranger = openai.OpenAI(base_url=f"{server.url}/v1", api_key="wrong", max_retries=0)
-    with pytest.raises(openai.AuthenticationError):
+    with (
+        openai.OpenAI(base_url=f"{server.url}/v1", api_key="wrong", max_retries=0) as stranger,
+        pytest.raises(openai.AuthenticationError),
+    ):
         stranger.models.list()

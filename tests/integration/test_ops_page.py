@@ -23,6 +23,8 @@ pytestmark = marks
 __all__ = ["browser", "tab"]
 
 POLL_MS = 5_000
+REPORTED_MS = 4 * POLL_MS
+"""Ray's agent is told of a process's metrics every ten seconds, and the page asks every five."""
 
 
 def tile(page: Any, name: str) -> Any:
@@ -62,8 +64,10 @@ def test_an_operator_sees_how_it_stands(tab: Any, server: Copy, api: httpx.Clien
         expect(row).to_contain_text("healthy")
         expect(row).to_contain_text("1 running")
     expect(page.locator("#processes tbody").last.locator("tr")).to_have_count(1)  # SQLite: one shard
-    expect(page.locator("#requests tbody tr", has_text="/v1/recommendations")).to_contain_text("200:")
-    expect(page.locator("#writing tbody tr", has_text="pitch").first).to_contain_text("s")
+    expect(page.locator("#requests tbody tr", has_text="/v1/recommendations")).to_contain_text(
+        "200:", timeout=REPORTED_MS
+    )
+    expect(page.locator("#writing tbody tr", has_text="pitch").first).to_contain_text("s", timeout=REPORTED_MS)
     expect(page.locator("#outcomes tbody tr", has_text=version).first).to_contain_text("%")
     expect(page.locator("#outcomes tbody tr", has_text="pitch").first).to_contain_text("s")
 
@@ -71,11 +75,11 @@ def test_an_operator_sees_how_it_stands(tab: Any, server: Copy, api: httpx.Clien
 def test_rates_follow_the_load(tab: Any, server: Copy, api: httpx.Client) -> None:
     page = tab()
     enter(page, server)
-    expect(page.locator("#rate-plot svg")).to_be_visible(timeout=4 * POLL_MS)
+    expect(page.locator("#rate-plot svg")).to_be_visible(timeout=REPORTED_MS)
     for _ in range(40):
         api.get("/v1/popular?n=1").raise_for_status()
     row = page.locator("#requests tbody tr", has_text="/v1/popular").locator("td").first
-    expect(row).not_to_have_text("0.0", timeout=4 * POLL_MS)  # the agent is told every few seconds
+    expect(row).not_to_have_text("0.0", timeout=REPORTED_MS)
     assert float(tile(page, "rate").inner_text().replace(",", "")) > 0
 
 

@@ -190,6 +190,7 @@ export default {
   "ops.secondsAgo": "{seconds} s ago",
   "ops.now": "now",
   "ops.noLoad": "The metrics cannot be read now.",
+  "ops.noRequests": "No request was counted yet: metrics come every ten seconds.",
   "ops.route": "Route",
   "ops.perSecond": "A second",
   "ops.median": "Median",

@@ -190,6 +190,7 @@ export default {
   "ops.secondsAgo": "{seconds} 秒前",
   "ops.now": "现在",
   "ops.noLoad": "现在无法读取指标。",
+  "ops.noRequests": "还没有统计到请求：指标每十秒更新一次。",
   "ops.route": "路由",
   "ops.perSecond": "每秒",
   "ops.median": "中位数",

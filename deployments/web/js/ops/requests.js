@@ -21,7 +21,7 @@ export function showRequests(history) {
     [t("ops.p99"), (row) => seconds(quantile(0.99, row.buckets))],
     [t("ops.failed"), (row) => (row.all ? percent(row.failed / row.all, 2) : "–"), (row) => (row.failed ? "bad" : null)],
     [t("ops.codes"), codes],
-  ], rows) : h("p", { class: "quiet" }, t("ops.noLoad")));
+  ], rows) : h("p", { class: "quiet" }, t(history.newest.load ? "ops.noRequests" : "ops.noLoad")));
 
   const rates = history.rates();
   const most = Math.max(0, ...rates.map((point) => point.y));
