@@ -85,13 +85,13 @@ class Sequence:
         return self.length < len(self.prompt)
 
     def next_tokens(self, most: int) -> list[int]:
-        """What the model has not seen yet. Of a prompt at most so many, whole pieces, none beyond what others share."""
+        """What the model has not seen yet. Of a prompt about so many, up to the end of a piece, none beyond what others
+        share."""
         if not self.reads:
             return self.written[self.length - len(self.prompt) :]
         end = self.shared if self.length < self.shared else len(self.prompt)
-        if end > self.length + most:
-            end = (self.length + most) // PIECE * PIECE
-        return self.prompt[self.length : end]
+        reach = self.length + most + PIECE // 2
+        return self.prompt[self.length : end if end <= reach else reach // PIECE * PIECE]
 
 
 class Batch:
@@ -217,7 +217,7 @@ class Batch:
                 if beginning in begun:
                     continue
                 begun.add(beginning)
-            if tokens := sequence.next_tokens(budget):
+            if budget > 0 and (tokens := sequence.next_tokens(budget)):
                 budget -= len(tokens)
                 planned.append((sequence, Part(row, sequence.length, tokens)))
         return planned
