@@ -32,8 +32,8 @@ class GenerationConfig(BaseModel):
     prefix_bytes: int = Field(default=64 << 20, ge=0)
     """Memory for the keys and values of prompt beginnings that repeat (system, examples)."""
     prefill_chunk_tokens: int = Field(default=256, ge=32)
-    """So many tokens of new prompts are read in one step at most, beside the next token of every other text; fewer
-    where a step would take longer than 60 ms."""
+    """About so many tokens of new prompts are read in one step at most, beside the next token of every other text;
+    fewer where a step would take longer than 60 ms."""
     deadline_s: float = Field(default=20.0, gt=0)
     """Longest time for one text; what the task allows may be shorter."""
     retries: int = Field(default=2, ge=0, le=10)

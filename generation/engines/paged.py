@@ -12,12 +12,16 @@ second one for company, which costs it 3%. So a text depends on its own tokens a
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from generation.engines.decode import Part
+
+COMPANY = Part(-1, 0, [0])
+"""For a token that would be alone in its call: another in the last row, which has one block and is nobody's."""
 
 
 class PagedBackend:
@@ -44,8 +48,8 @@ class PagedBackend:
         self.per_token_bytes = per_block // self._block
         blocks = max(1, min(max_tokens, kv_bytes // rows // self.per_token_bytes) // self._block)
         self.tokens = blocks * self._block
-        self._blocks = [list(range(row * blocks, (row + 1) * blocks)) for row in range(rows + 1)]
-        self._company = rows  # a row of one block, which nobody reads
+        self._blocks = [list(range(row * blocks, (row + 1) * blocks)) for row in range(rows)]
+        self._blocks.append([rows * blocks])  # the row of `COMPANY`
         self._request = compiled.create_infer_request()
         self._caches: list[np.ndarray] = []
         for port, shape in zip(ports, shapes, strict=True):
@@ -59,7 +63,7 @@ class PagedBackend:
 
         wanted, divided = len(parts), [self._by_block(part) for part in parts]
         if len(parts) == 1 and len(parts[0].tokens) == 1:
-            divided.append([Part(self._company, 0, [0])])
+            divided.append([COMPANY])
         ends = np.cumsum([len(pieces) for pieces in divided]) - 1
         parts = [piece for pieces in divided for piece in pieces]
         lengths = [len(tokens) for _, _, tokens in parts]
@@ -84,9 +88,9 @@ class PagedBackend:
     def _by_block(self, part: Part) -> list[Part]:
         """The tokens of a part that lie in one block each."""
         row, start, tokens = part
-        edges = [start, *range((start // self._block + 1) * self._block, start + len(tokens), self._block)]
-        ends = [*edges[1:], start + len(tokens)]
-        return [Part(row, a, tokens[a - start : b - start]) for a, b in zip(edges, ends, strict=True)]
+        end = start + len(tokens)
+        edges = [start, *range((start // self._block + 1) * self._block, end, self._block), end]
+        return [Part(row, a, tokens[a - start : b - start]) for a, b in pairwise(edges)]
 
     def move(self, source: int, target: int, length: int) -> None:
         """See the protocol. The rows change places, nothing is copied."""

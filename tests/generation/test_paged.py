@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -32,11 +31,10 @@ def backend(models_dir: Path) -> PagedBackend:
     return backend
 
 
-def read(backend: PagedBackend, row: int, ends: list[int], company: list[Part] | None = None) -> np.ndarray:
-    """The logits after the prompt and ten more tokens, read up to some places of it in a call each."""
-    begin = 0
+def read(backend: PagedBackend, row: int, ends: list[int], company: Sequence[Part] = (), begin: int = 0) -> np.ndarray:
+    """The logits after the prompt and ten more tokens, read from `begin` up to some places of it in a call each."""
     for end in [*ends, len(PROMPT), *(len(PROMPT) + n for n in range(1, 11))]:
-        parts = [*(company or []), Part(row, begin, [*PROMPT, *range(9, 19)][begin:end])]
+        parts = [*company, Part(row, begin, [*PROMPT, *range(9, 19)][begin:end])]
         logits, begin = backend.step(parts)[-1], end
     return logits.copy()
 
@@ -46,11 +44,11 @@ def test_how_much_is_read_at_a_time_changes_nothing(backend: PagedBackend, ends:
     assert np.array_equal(read(backend, 1, ends), read(backend, 0, []))
 
 
-@pytest.mark.parametrize("others", [[3, 0, OTHER], [2, 0, OTHER[:PIECE]], [3, 0, OTHER[:2]]])
-def test_who_else_is_read_changes_nothing(backend: PagedBackend, others: list[Any]) -> None:
+@pytest.mark.parametrize("other", [Part(3, 0, OTHER), Part(2, 0, OTHER[:PIECE]), Part(3, 0, OTHER[:2])])
+def test_who_else_is_read_changes_nothing(backend: PagedBackend, other: Part) -> None:
     whole = read(backend, 0, [PIECE])
-    assert np.array_equal(read(backend, 0, [3 * PIECE], [Part(*others)]), whole)
-    assert np.array_equal(read(backend, 1, [], [Part(*others), Part(0, 0, [7])]), whole)
+    assert np.array_equal(read(backend, 0, [3 * PIECE], [other]), whole)
+    assert np.array_equal(read(backend, 1, [], [other, Part(0, 0, [7])]), whole)
 
 
 def test_the_first_tokens_of_another_text_serve_as_ones_own(backend: PagedBackend) -> None:
@@ -58,10 +56,7 @@ def test_the_first_tokens_of_another_text_serve_as_ones_own(backend: PagedBacken
     whole = read(backend, 0, [length])
     backend.step([Part(1, 0, PROMPT[:length])])
     backend.load(2, backend.save(1, length))
-    begin = length
-    for end in [len(PROMPT), *(len(PROMPT) + n for n in range(1, 11))]:
-        logits, begin = backend.step([Part(2, begin, [*PROMPT, *range(9, 19)][begin:end])])[-1], end
-    assert np.array_equal(logits, whole)
+    assert np.array_equal(read(backend, 2, [], begin=length), whole)
 
 
 @pytest.fixture(scope="module")

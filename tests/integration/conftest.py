@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import openai
 import psutil
 import pytest
 
@@ -170,4 +171,11 @@ def server(models_dir: Path) -> Iterator[Copy]:
 def api(server: Copy) -> Iterator[httpx.Client]:
     """A client of the running copy, with the key."""
     with server.client() as client:
+        yield client
+
+
+@pytest.fixture
+def openai_client(server: Copy) -> Iterator[openai.OpenAI]:
+    """OpenAI's own client on the running copy, with the key."""
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key=server.key, max_retries=0) as client:
         yield client

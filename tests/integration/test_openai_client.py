@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import openai
 import pytest
 
@@ -12,22 +10,16 @@ from tests.integration.conftest import Copy
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture
-def client(server: Copy) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{server.url}/v1", api_key=server.key, max_retries=0) as client:
-        yield client
-
-
-def test_models(client: openai.OpenAI) -> None:
-    assert [model.id for model in client.models.list()] == ["tailorbird"]
-    assert client.models.retrieve("tailorbird").id == "tailorbird"
+def test_models(openai_client: openai.OpenAI) -> None:
+    assert [model.id for model in openai_client.models.list()] == ["tailorbird"]
+    assert openai_client.models.retrieve("tailorbird").id == "tailorbird"
     with pytest.raises(openai.NotFoundError):
-        client.models.retrieve("gpt-none")
+        openai_client.models.retrieve("gpt-none")
 
 
-def test_a_whole_answer_with_the_items_beside_it(client: openai.OpenAI) -> None:
+def test_a_whole_answer_with_the_items_beside_it(openai_client: openai.OpenAI) -> None:
     messages = [{"role": "user", "content": "I liked Alien. A comedy for tonight?"}]
-    answer = client.chat.completions.create(model="tailorbird", user="42", messages=messages)  # type: ignore[call-overload]
+    answer = openai_client.chat.completions.create(model="tailorbird", user="42", messages=messages)  # type: ignore[call-overload]
     choice = answer.choices[0]
     assert choice.message.role == "assistant" and choice.message.content
     assert choice.finish_reason in {"stop", "length"}
@@ -35,8 +27,8 @@ def test_a_whole_answer_with_the_items_beside_it(client: openai.OpenAI) -> None:
     assert len(answer.model_extra["tailorbird"]["item_ids"]) == 3
 
 
-def test_a_streamed_answer_joins_to_text_and_ends(client: openai.OpenAI) -> None:
-    stream = client.chat.completions.create(
+def test_a_streamed_answer_joins_to_text_and_ends(openai_client: openai.OpenAI) -> None:
+    stream = openai_client.chat.completions.create(
         model="tailorbird",
         messages=[{"role": "user", "content": "Something like Star Wars?"}],
         stream=True,
@@ -50,11 +42,11 @@ def test_a_streamed_answer_joins_to_text_and_ends(client: openai.OpenAI) -> None
     assert chunks[-1].usage is not None and not chunks[-1].choices
 
 
-def test_errors_are_openais(client: openai.OpenAI, server: Copy) -> None:
+def test_errors_are_openais(openai_client: openai.OpenAI, server: Copy) -> None:
     with pytest.raises(openai.UnprocessableEntityError):
-        client.chat.completions.create(model="tailorbird", messages=[])
+        openai_client.chat.completions.create(model="tailorbird", messages=[])
     with pytest.raises(openai.UnprocessableEntityError):
-        client.chat.completions.create(model="tailorbird", messages=[{"role": "system", "content": "x"}])
+        openai_client.chat.completions.create(model="tailorbird", messages=[{"role": "system", "content": "x"}])
     with (
         openai.OpenAI(base_url=f"{server.url}/v1", api_key="wrong", max_retries=0) as stranger,
         pytest.raises(openai.AuthenticationError),
