@@ -11,29 +11,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.linalg.lapack import spotrf, spotrs
 
+from graph.compiled import fold_in, solve_each
 from graph.config import FactorsConfig
 from graph.kernels import Kernel, Sessions
 
 
 @dataclass(frozen=True, eq=False)
 class Solver:
-    """The sessions' ridge regressions, their systems (d, d) as Cholesky factors."""
+    """The sessions' ridge regressions, their systems as Cholesky factors (Q, d, d), lower."""
 
-    factors: list[np.ndarray]
+    factors: np.ndarray
 
-    def solve(self, row: int, right: np.ndarray) -> np.ndarray:
-        """(d, n) or (d,): the inverse of session `row` times `right`."""
-        found, _ = spotrs(self.factors[row], right, lower=0)
-        return np.asarray(found)
-
-    def solve_all(self, right: np.ndarray) -> np.ndarray:
-        """(Q, d): each session's inverse times its row of `right` (Q, d)."""
-        out = np.empty(right.shape, dtype=np.float32)
-        for row in range(len(right)):
-            out[row] = self.solve(row, right[row])
-        return out
+    def solve(self, right: np.ndarray) -> np.ndarray:
+        """(Q, n, d): each session's inverse times the vectors of its own in `right` (Q, n, d)."""
+        found = np.array(right, dtype=np.float32, order="C")
+        solve_each(self.factors, found)
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,22 +43,21 @@ class FoldInKernel(Kernel):
         return (-1.0, self.alpha)
 
     def solver(self, offsets: np.ndarray, met: np.ndarray) -> Solver:
-        """The sessions' systems: the events of session q have the vectors `met[offsets[q]:offsets[q + 1]]`."""
+        """The sessions' systems: the events of session q have the vectors `met[offsets[q]:offsets[q + 1]]`.
+
+        Raises:
+            LinAlgError: one is not positive definite.
+        """
         assert self.ground is not None
-        factors = []
-        for start, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
-            rows = met[start:end]
-            factor, failed = spotrf((self.ground + self.alpha * (rows.T @ rows)).T, lower=0, clean=0, overwrite_a=1)
-            if failed:
-                raise np.linalg.LinAlgError(f"the system of a session is not positive definite ({failed})")
-            factors.append(factor)
+        factors = np.empty((len(offsets) - 1, *self.ground.shape), dtype=np.float32)
+        fold_in(offsets, met, self.ground, self.alpha, factors)
         return Solver(factors)
 
     def vectors(self, sessions: Sessions, weights: np.ndarray) -> np.ndarray:
         """(Q, d): the sessions' vectors, times what the weights were scaled by."""
         assert self.source is not None
         drive = self.spread(sessions, weights) @ self.source
-        return self.solver(sessions.offsets, self.source[sessions.item]).solve_all(np.asarray(drive))
+        return self.solver(sessions.offsets, self.source[sessions.item]).solve(np.asarray(drive)[:, None])[:, 0]
 
     def weights(self, sessions: Sessions) -> np.ndarray:
         """(P,): strengths times 1 + alpha, without normalisation, which the inverse sees to."""
@@ -76,8 +69,8 @@ class FoldInKernel(Kernel):
         span = slice(sessions.offsets[row], sessions.offsets[row + 1])
         source = self.source[sessions.item[span]]
         solver = self.solver(np.array([0, len(source)]), source)
-        turned = solver.solve(0, self.target[targets].T)
-        return np.asarray((source * weights[span, None]) @ turned)
+        turned = solver.solve(self.target[targets][None])[0]
+        return np.asarray((source * weights[span, None]) @ turned.T)
 
 
 def fold_in_kernel(

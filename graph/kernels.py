@@ -13,6 +13,8 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
+from graph.compiled_reading import weigh
+
 FULL = 1.1
 """An event counts as this much at most in the normalisation, so that an explicit sign of taste raises a score."""
 SHORTENED = 5_000
@@ -116,14 +118,7 @@ class Kernel:
 
     def weights(self, sessions: Sessions) -> np.ndarray:
         """(P,) the weight of each event of each session."""
-        weight = sessions.strength
-        size = np.minimum(np.abs(weight), np.float32(FULL))
-        if np.isfinite(self.memory):
-            faded = np.exp(sessions.position / -self.memory).astype(np.float32)
-            faded[faded < FORGOTTEN] = 0.0
-            weight, size = weight * faded, size * faded
-        total = np.bincount(sessions.query, weights=size, minlength=len(sessions))
-        return (weight / np.maximum(total, 1e-9)[sessions.query] ** self.power).astype(np.float32)
+        return np.asarray(weigh(sessions.offsets, sessions.strength, self.memory, self.power, FULL, FORGOTTEN))
 
     def spread(self, sessions: Sessions, weights: np.ndarray) -> sp.csr_matrix:
         """The weights as a matrix (Q, N)."""

@@ -13,7 +13,7 @@ from cluster.errors import BundleError
 from cluster.messages import ActiveRule, Item, RankedItem, RankedList, RankQuery, SessionView
 from graph.bundle import load_model
 from graph.choosing import SLACK, Candidates, Chooser, Chosen
-from graph.compiled import best_places
+from graph.compiled_lists import best_places
 from graph.content import hashed_features
 from graph.fresh import Fresh
 from graph.kernels import Sessions

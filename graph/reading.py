@@ -16,7 +16,7 @@ import numpy as np
 
 from cluster.coded import EVENT, StoredView, Words, makes_seen
 from cluster.messages import SessionView
-from graph.compiled import once
+from graph.compiled_reading import once
 from graph.kernels import Sessions
 from graph.weights import EventWeights
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cluster.columns import NO_REASONS, Reasons
-from graph.compiled import put_together, strongest
+from graph.compiled_lists import put_together, strongest
 from graph.kernels import Sessions
 
 LIKED = "because_liked"
@@ -90,7 +90,7 @@ def reasons_of(
         numbers,
     )
     names = list(map(kinds.__getitem__, codes[:made].tolist()))
-    ids = [item_ids[number] if number >= 0 else None for number in numbers[:made].tolist()]
+    ids = list(map((*item_ids, None).__getitem__, numbers[:made].tolist()))  # -1 is none
     values = weights[:made].tolist()
     found: list[Reasons] = []
     start = 0

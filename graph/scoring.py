@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from graph.compiled import add_entries, add_products, add_rows
+from graph.compiled_reading import gated
 from graph.factors import FoldInKernel, Solver
 from graph.fresh import Fresh
 from graph.kernels import Kernel, Sessions
@@ -23,12 +24,17 @@ from graph.stretch import Stretch
 
 @dataclass(frozen=True, eq=False)
 class FactorPart:
-    """A source with factors, for one batch: gated weights (P,) and vectors (P, d) of events, vectors (Q, d)."""
+    """A source with factors, for one batch of Q sessions with P events.
+
+    The events are the rows `item` (P,) of `source` (M, d), with gated `weights` (P,); `vectors` (Q, d) are their sums,
+    or what the solver makes of these.
+    """
 
     kernel: Kernel
     fresh_target: np.ndarray | None
     weights: np.ndarray
-    rows: np.ndarray
+    item: np.ndarray
+    source: np.ndarray
     vectors: np.ndarray
     solver: Solver | None
     stretch: Stretch | None = None
@@ -94,8 +100,8 @@ class Batch:
         for part in self.factors:
             into, targets = carried.get(part.kernel.kind, liked), part.targets(chosen)
             if part.solver is not None:
-                targets = np.stack([part.solver.solve(row, of_row.T).T for row, of_row in enumerate(targets)])
-            add_products(sessions.offsets, part.rows, part.weights, np.ascontiguousarray(targets), into)
+                targets = part.solver.solve(targets)
+            add_products(sessions.offsets, part.item, part.weights, part.source, np.ascontiguousarray(targets), into)
         if self.likeness is not None:
             kept, parts = self.likeness.carried(sessions, chosen)
             carried["similar_text"][kept] += parts
@@ -201,40 +207,43 @@ class Scorer:
         """Everything that follows from the sessions, short of adding it up."""
         x = context(sessions)
         weighed = gates_at(self._coefficients, x)
-        gates = dict(zip(self._gate_places, weighed.astype(np.float32).T, strict=True))
+        gates = dict(zip(self._gate_places, np.ascontiguousarray(weighed.T, dtype=np.float32), strict=True))
         weights: dict[tuple[float, ...], np.ndarray] = {}
 
-        def gated(kernel: Kernel) -> np.ndarray:
-            if kernel.reading not in weights:
-                weights[kernel.reading] = kernel.weights(sessions)
-            return np.asarray(weights[kernel.reading] * gates[kernel.name][sessions.query])
+        def weigh(*kernels: Kernel) -> np.ndarray:
+            total = np.zeros(len(sessions.item), dtype=np.float32)
+            for kernel in kernels:
+                if kernel.reading not in weights:
+                    weights[kernel.reading] = kernel.weights(sessions)
+                gated(sessions.offsets, weights[kernel.reading], gates[kernel.name], total)
+            return total
 
         factors = []
-        order = np.arange(len(sessions.item))
         for place, kernel in enumerate(self._factors):
-            assert kernel.source is not None
-            rows = _rows(kernel.source, self._fresh_sources[place], sessions.item)
-            weight = gated(kernel)
-            vectors = np.zeros((len(sessions), rows.shape[1]), dtype=np.float32)
-            add_rows(sessions.offsets, order, weight, rows, vectors)
+            item, source, new = sessions.item, kernel.source, self._fresh_sources[place]
+            assert source is not None
+            if new is not None or isinstance(kernel, FoldInKernel):
+                item, source = np.arange(len(item)), _rows(source, new, item)
+            weight = weigh(kernel)
+            vectors = np.zeros((len(sessions), source.shape[1]), dtype=np.float32)
+            add_rows(sessions.offsets, item, weight, source, vectors)
             solver = None
             if isinstance(kernel, FoldInKernel):
-                solver = kernel.solver(sessions.offsets, rows)
-                vectors = solver.solve_all(vectors)
+                solver = kernel.solver(sessions.offsets, source)
+                vectors = solver.solve(vectors[:, None])[:, 0]
             stretch = self._stretch[place]
             if stretch is not None:
                 stretch = stretch.by(weighed[:, self._gate_places[UNMET]])
-            factors.append(FactorPart(kernel, self._fresh_targets[place], weight, rows, vectors, solver, stretch))
+            made = FactorPart(kernel, self._fresh_targets[place], weight, item, source, vectors, solver, stretch)
+            factors.append(made)
         tables = []
         for group in self._tables:
-            total = gated(group[0])
-            for kernel in group[1:]:
-                total = total + gated(kernel)
+            total = weigh(*group)
             scores = self._product(group[0], sessions, total)
             share = self._share(group[0].name)
             fresh = self.fresh.columns(scores, share) if self.fresh is not None else None
             tables.append(TablePart(group[0], total, scores, fresh, share))
-        likeness = None if self._likeness is None else self._likeness.read(sessions, gated(self._likeness.kernel))
+        likeness = None if self._likeness is None else self._likeness.read(sessions, weigh(self._likeness.kernel))
         bias_gates = weighed[:, [self._gate_places[bias.name] for bias in self.biases]]
         return Batch(sessions, factors, tables, bias_gates, self.fresh, likeness)
 

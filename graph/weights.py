@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from graph.compiled import rate
+from graph.compiled_reading import rate
 from graph.config import EventConfig
 
 RATING = "rating"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numba
 import numpy as np
 import pytest
 
-from graph import compiled
+from graph import compiled, compiled_lists, compiled_reading
 from graph.kernels import Kernel
 
 RNG = np.random.default_rng(3)
@@ -37,11 +38,11 @@ def test_entries_are_those_of_each_events_session() -> None:
 
 
 def test_products_are_with_each_events_session() -> None:
-    rows = RNG.normal(size=(EVENTS, 7)).astype(np.float32)
+    rows = RNG.normal(size=(ITEMS, 7)).astype(np.float32)
     targets = RNG.normal(size=(len(LENGTHS), WIDTH, 7)).astype(np.float32)
     out = np.ones((EVENTS, WIDTH), dtype=np.float32)
-    compiled.add_products(ENDS, rows, WEIGHTS, targets, out)
-    wanted = 1 + np.einsum("pd,pnd->pn", rows, targets[QUERY]) * WEIGHTS[:, None]
+    compiled.add_products(ENDS, ITEM, WEIGHTS, rows, targets, out)
+    wanted = 1 + np.einsum("pd,pnd->pn", rows[ITEM], targets[QUERY]) * WEIGHTS[:, None]
     np.testing.assert_allclose(out, wanted, rtol=1e-4, atol=1e-5)
 
 
@@ -98,7 +99,7 @@ def test_best_places_are_those_of_a_stable_sort(size: int) -> None:
     scores[2] = -np.inf
     scores[3, 0] = np.nan
     places, values = np.full((6, size), -1), np.full((6, size), -np.inf, dtype=np.float32)
-    compiled.best_places(scores, places, values)
+    compiled_lists.best_places(scores, places, values)
     for row, of_row in enumerate(scores):
         order = [place for place in np.argsort(-of_row, kind="stable") if np.isfinite(of_row[place])][:size]
         assert places[row, : len(order)].tolist() == order and (places[row, len(order) :] == -1).all()
@@ -110,7 +111,7 @@ def test_the_strongest_events_of_each_place_come_first() -> None:
     told = np.minimum(WIDTH, np.arange(len(LENGTHS)))
     weights = np.zeros((len(LENGTHS), WIDTH, 3), dtype=np.float32)
     events = np.full(weights.shape, -1)
-    compiled.strongest(ENDS, parts, told, weights, events)
+    compiled_lists.strongest(ENDS, parts, told, weights, events)
     for query, length in enumerate(LENGTHS):
         for place in range(WIDTH):
             own = np.arange(ENDS[query], ENDS[query + 1]) if place < told[query] else np.arange(0)
@@ -123,7 +124,45 @@ def test_each_item_counts_once_where_it_was_met_last() -> None:
     strength = np.array([1.0, 0.5, 1.0, 9.0, 0.25, 1e-9, 2.0, 1.0, -1.0, -4.0], dtype=np.float32)
     ends, new_ends = np.array([0, 6, 6, 10]), np.empty(4, dtype=np.int64)
     new_item, new_strength = np.empty(10, dtype=np.int64), np.empty(10, dtype=np.float32)
-    made = compiled.once(ends, item, strength, 1e-6, 1.5, new_ends, new_item, new_strength)
+    made = compiled_reading.once(ends, item, strength, 1e-6, 1.5, new_ends, new_item, new_strength)
     assert new_ends.tolist() == [0, 2, 2, 4] and made == 4
     assert new_item[:made].tolist() == [5, 3, 900, 5]  # what adds up to nothing is left out
     assert new_strength[:made].tolist() == [1.5, 0.75, 2.0, -4.0]
+
+
+@pytest.mark.parametrize(("memory", "power"), [(np.inf, 0.5), (np.inf, 0.0), (2.0, 1.0)])
+def test_events_weigh_less_the_older_they_are_and_the_more_there_are(memory: float, power: float) -> None:
+    strength = RNG.normal(size=EVENTS).astype(np.float32)
+    found = compiled_reading.weigh(ENDS, strength, memory, power, 1.1, 0.2)
+    for start, end in pairwise(ENDS):
+        left = np.exp(-np.arange(end - start)[::-1] / memory)
+        left[left < 0.2] = 0.0
+        total = (np.minimum(np.abs(strength[start:end]), 1.1) * left).sum()
+        np.testing.assert_allclose(found[start:end], strength[start:end] * left / total**power, rtol=1e-5)
+
+
+def test_a_gate_is_that_of_the_events_session() -> None:
+    gates, into = RNG.normal(size=len(LENGTHS)).astype(np.float32), np.ones(EVENTS, np.float32)
+    compiled_reading.gated(ENDS, WEIGHTS, gates, into)
+    np.testing.assert_allclose(into, 1 + WEIGHTS * gates[QUERY], rtol=1e-5)
+
+
+def test_systems_are_solved_for_each_session() -> None:
+    met = RNG.normal(size=(EVENTS, 7)).astype(np.float32)
+    ground = np.eye(7, dtype=np.float32) * 2.0
+    factors, right = (
+        np.empty((len(LENGTHS), 7, 7), np.float32),
+        RNG.normal(size=(len(LENGTHS), 3, 7)).astype(np.float32),
+    )
+    found = right.copy()
+    compiled.fold_in(ENDS, met, ground, 0.5, factors)
+    compiled.solve_each(factors, found)
+    for query, (start, end) in enumerate(pairwise(ENDS)):
+        system = ground + 0.5 * met[start:end].T @ met[start:end]
+        np.testing.assert_allclose(found[query] @ system, right[query], rtol=1e-4, atol=1e-5)
+
+
+def test_a_system_that_has_no_solution_is_refused() -> None:
+    factors = np.empty((len(LENGTHS), 7, 7), np.float32)
+    with pytest.raises(np.linalg.LinAlgError):
+        compiled.fold_in(ENDS, np.zeros((EVENTS, 7), np.float32), -np.eye(7, dtype=np.float32), 1.0, factors)
