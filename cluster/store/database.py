@@ -1,8 +1,8 @@
 """Connections: how each of the two databases is opened, read and written.
 
-`Database.reading()` and `Database.writing()` are the only ways in. On SQLite there is one writing connection in one
-process (see `lock`), and reading connections are opened read-only, so that no reader can ever write, not even a
-checkpoint. On PostgreSQL both come from one pool.
+`Database.reading()` and `Database.writing()` are the only ways in. On SQLite one connection in one process writes rows
+(see `lock`), beside one that makes checkpoints (see `checkpoints`), and reading connections are opened read-only, so
+that no reader can ever write. On PostgreSQL both come from one pool.
 
 Sequence numbers and commits: whoever tails a table by sequence number must not pass a row whose transaction commits
 later than that of a higher number. SQLite's writers take turns anyway. On PostgreSQL `ordered` takes an advisory lock
@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,6 +29,7 @@ from sqlalchemy.pool import QueuePool
 from cluster.cipher import FieldCipher
 from cluster.config import Settings
 from cluster.errors import ConfigError, FullError, UnavailableError
+from cluster.store.checkpoints import LONGEST, Checkpoints
 from cluster.store.lock import WriterLock
 
 log = logging.getLogger("tailorbird.store")
@@ -64,6 +66,7 @@ class Database:
         self._lock: WriterLock | None = None
         self._one_writer = threading.Lock()
         self._writer: Engine | None = None
+        self._checkpoints: Checkpoints | None = None
         if settings.uses_sqlite:
             self.dialect = "sqlite"
             path = _sqlite_path(settings)
@@ -74,6 +77,7 @@ class Database:
                 self._writer = _sqlite_engine(path, settings, readonly=False)
                 with self.writing():  # creates the file and its WAL, which read-only connections need
                     pass
+                self._checkpoints = Checkpoints(partial(_sqlite_connection, path, settings, readonly=False))
             self._reader = _sqlite_engine(path, settings, readonly=True)
         else:
             self.dialect = "postgresql"
@@ -95,6 +99,9 @@ class Database:
         if self._one_at_a_time:
             with self._one_writer, _translated(), self._writer.begin() as connection:
                 yield connection
+                driver: Any = connection.connection.driver_connection
+            if self._checkpoints is not None:
+                self._checkpoints.written(driver.total_changes)
         else:
             with _translated(), self._writer.begin() as connection:
                 yield connection
@@ -122,6 +129,8 @@ class Database:
 
     def close(self) -> None:
         """Close all connections and give the right to write back."""
+        if self._checkpoints is not None:
+            self._checkpoints.close()
         self._reader.dispose()
         if self._writer is not None:
             self._writer.dispose()
@@ -136,32 +145,32 @@ def _sqlite_path(settings: Settings) -> Path:
     return Path(name).resolve()
 
 
+def _sqlite_connection(path: Path, settings: Settings, *, readonly: bool) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"file:{quote(str(path))}?mode={'ro' if readonly else 'rwc'}",
+        uri=True,
+        timeout=settings.store.busy_timeout_s,
+        isolation_level=None,  # we say BEGIN ourselves: the driver's own rules differ between Python versions
+        check_same_thread=False,
+    )
+    cache_bytes = settings.store.sqlite_cache_bytes
+    connection.execute(f"PRAGMA cache_size=-{(cache_bytes // 4 if readonly else cache_bytes) // 1024}")
+    if not readonly:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")  # NORMAL loses acknowledged rows when the power fails
+        connection.execute("PRAGMA secure_delete=ON")  # an erased person leaves no bytes behind
+        connection.execute(f"PRAGMA wal_autocheckpoint={LONGEST}")
+    return connection
+
+
 def _sqlite_engine(path: Path, settings: Settings, *, readonly: bool) -> Engine:
     if readonly and not path.exists():
         raise UnavailableError(f"the database {str(path)!r} does not exist yet")
-    address = f"file:{quote(str(path))}?mode={'ro' if readonly else 'rwc'}"
-
-    def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            address,
-            uri=True,
-            timeout=settings.store.busy_timeout_s,
-            isolation_level=None,  # we say BEGIN ourselves: the driver's own rules differ between Python versions
-            check_same_thread=False,
-        )
-        cache_bytes = settings.store.sqlite_cache_bytes
-        connection.execute(f"PRAGMA cache_size=-{(cache_bytes // 4 if readonly else cache_bytes) // 1024}")
-        if not readonly:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")  # NORMAL loses acknowledged rows when the power fails
-            connection.execute("PRAGMA secure_delete=ON")  # an erased person leaves no bytes behind
-        return connection
-
     size = settings.store.pool_size if readonly else 1
     engine = create_engine(
         "sqlite://",
         hide_parameters=True,  # errors are logged, and parameters are people's data
-        creator=connect,
+        creator=partial(_sqlite_connection, path, settings, readonly=readonly),
         poolclass=QueuePool,
         pool_size=size,
         max_overflow=0,
