@@ -28,7 +28,7 @@ from generation.lexicon import Lexicon, Phrases, is_wide, joined
 from generation.phrasing_zh import is_chinese
 from generation.prompts import Prompt, written_in
 from generation.recent import Recent
-from generation.sentences import Segment
+from generation.sentences import Segment, name_of
 from generation.words import lexicon
 
 log = logging.getLogger("tailorbird.generation")
@@ -85,7 +85,8 @@ class TextWriter:
             ending = _ending(draft.text, task)
             draft.text += ending
             draft.finish_reason = "stop"
-            yield TextPiece(ending)
+            if ending:
+                yield TextPiece(ending)
         self._recent.add(draft.body)
         yield TextDone(
             text=draft.text,
@@ -238,8 +239,8 @@ class TextWriter:
         return 4 * self._config.max_chars if task.kind == "chat" else self._config.max_chars
 
 
-def template_text(task: WriteTask, given: str = "") -> tuple[TextPiece, TextDone]:
-    """The frames that end a text without an engine, for callers that reach no writer.
+def template_text(task: WriteTask, given: str = "") -> tuple[TextPiece | TextDone, ...]:
+    """The frames that end a text without an engine, for callers that reach no writer; one where nothing is missing.
 
     Args:
         given: what a writer gave out before it was lost: the template writes its end.
@@ -249,7 +250,7 @@ def template_text(task: WriteTask, given: str = "") -> tuple[TextPiece, TextDone
     done = TextDone(
         given + ending, "template", "template", prompts.version(task.kind), facts_of_task(task), ("unavailable",)
     )
-    return TextPiece(ending), done
+    return (TextPiece(ending), done) if ending else (done,)
 
 
 def _narrowed(task: WriteTask) -> WriteTask:
@@ -263,11 +264,14 @@ def _whole(text: str) -> str:
 
 
 def _ending(text: str, task: WriteTask) -> str:
-    """What the template adds to what was given out already: everything, another sentence, or the end of one."""
+    """What the template adds to what was given out already: everything, items not named yet, or a sentence's end."""
     if not text:
         return templates.render(task)
+    chinese = is_chinese(task.language)
     if is_sentence_end(text):
-        return " " + templates.render(task)
-    if is_chinese(task.language):
+        several = task.items if task.kind in ("summary", "chat") else ()
+        left = tuple(item for item in several if titles((item,)) and name_of(item, chinese) not in text)
+        return ("" if chinese else " ") + templates.render(replace(task, items=left)) if left else ""
+    if chinese:
         return "值得一试。" if text.rstrip().endswith(("，", "；", "：")) else "。"
     return " well worth your time." if text.rstrip().endswith((",", ";", ":")) else "."

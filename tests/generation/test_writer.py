@@ -179,6 +179,7 @@ async def test_an_unknown_kind_is_refused() -> None:
 
 def test_a_text_without_any_engine() -> None:
     piece, done = template_text(task())
+    assert isinstance(piece, TextPiece) and isinstance(done, TextDone)
     assert piece.text == done.text and done.source == "template" and done.facts["title"] == "Babe"
 
 
@@ -230,6 +231,23 @@ async def test_the_setting_says_what_the_engine_may_choose_from() -> None:
         await write(engine, task(), GenerationConfig(vocabulary=vocabulary))
         asked[vocabulary] = engine.requests[0].lexicon
     assert isinstance(asked["phrases"], Phrases) and isinstance(asked["words"], Lexicon) and asked["open"] is None
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_lost_writer_s_text_goes_on_with_the_items_it_has_not_named(language: str) -> None:
+    made = task("chat", BABE, ALIEN, language=language)
+    given = "Why not Babe, a lovely comedy?" if language == "en" else "《Babe》怎么样？"
+    end, done = template_text(made, given)
+    assert isinstance(end, TextPiece) and isinstance(done, TextDone)
+    assert done.text == given + end.text and done.text.count("Babe") == 1 and "Alien" in end.text
+    assert end.text.startswith(" ") == (language == "en")
+
+
+@pytest.mark.parametrize("kind", ["chat", "pitch", "email"])
+def test_a_lost_writer_s_text_that_lacks_nothing_stays_as_it_is(kind: str) -> None:
+    given = "Subject: Babe\n\nTry Babe." if kind == "email" else "Try Babe."
+    (done,) = template_text(task(kind, BABE), given)
+    assert isinstance(done, TextDone) and done.text == given
 
 
 def test_a_chinese_text_that_is_cut_off_has_an_end() -> None:
