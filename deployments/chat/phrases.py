@@ -21,13 +21,22 @@ _NUMBERS = (
     | {"两": 2}
 )
 _NOUNS = r"(?:titles?|films?|movies?|books?|songs?|things?|items?|picks?|ideas?)\b"
+_COUNTED = """
+title titles film films movie movies book books song songs thing things item items pick picks idea ideas please
+for from to with without about like that tonight today now and but
+"""
+COUNTED = frozenset(_COUNTED.split())
+"""What may stand behind a category that a number counts: "two comedies for tonight", not "one romantic evening"."""
+BESIDE = frozenset({"more", "other", "good", "great", "nice", "new", "different"})
+"""What may stand between a number and what it counts."""
 _COUNT = re.compile(
     r"\b(?:just|only|top|at most|give me|show me|recommend(?: me)?|suggest)\s+(?:the\s+)?"
     # A greater number may begin a title: "show me 12 Monkeys".
     r"(?:(?P<n>one|two|three|four|five|[1-5])\b"
     rf"|(?P<many>six|seven|eight|nine|ten|[6-9]|[1-9]\d)\b(?=\s*(?:$|[.,!?]|please\b|{_NOUNS})))"
     r"|\ba (?P<single>single)\b"
-    rf"|\b(?P<m>one|two|three|four|five|six|seven|eight|nine|ten|[1-9]\d?) {_NOUNS}"
+    rf"|\b(?P<m>one|two|three|four|five|six|seven|eight|nine|ten|[1-9]\d?) (?!(?:more|other) things?\b)"
+    rf"(?:(?:{'|'.join(sorted(BESIDE))}) )?{_NOUNS}"
     r"|(?<!第)(?P<z>[二两三四五六七八九十]|(?<!\d)(?:[2-9]|[1-9]\d))\s*(?:部|个|本|首|款|件|条)(?!月|小时)"
     r"|(?:只|就)(?:要|看|给我|推荐|来)?\s*(?P<only>[一1])\s*(?:部|个|本|首|款|件|条)",
     re.IGNORECASE,
@@ -146,17 +155,27 @@ WEAK = frozenset({"time"})
 """Words that say something beside others only: "time travel", but not "this time"."""
 
 
-def count_of(text: str, before: int, default: int) -> int:
+def number_of(word: str) -> int | None:
+    """The number that an English word or up to two digits say, None for all else."""
+    if word.isascii() and word.isdigit():
+        return int(word) or None if len(word) <= 2 else None
+    return _NUMBERS.get(word) if word.isascii() else None
+
+
+def count_of(text: str, before: int, default: int, counted: int | None = None) -> int:
     """How many items are asked for now.
 
     Args:
         before: how many the answer before had, 0 without one. default: what was asked for so far.
+        counted: the number that stands before a category, as in "two comedies".
     """
     if (match := _COUNT.search(text)) is not None:
         if match["single"] or match["only"]:
             return 1
         word = (match["n"] or match["many"] or match["m"] or match["z"]).lower()
         return min(MAX_ITEMS, _NUMBERS.get(word) or int(word))
+    if counted is not None:
+        return min(MAX_ITEMS, counted)
     before = before or default
     if _SHORTER.search(text):
         return max(1, min(before, MAX_ITEMS) - 1)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from deployments.chat import phrases
 from deployments.chat.moods import LONGEST, Lexicon
-from deployments.chat.titles import HAN, TitleIndex, words_of
+from deployments.chat.titles import HAN, MARKS, TitleIndex, words_of
 from generation.templates import NOTHING_FITS
 
 DEFAULT_ITEMS = 3
@@ -76,7 +76,7 @@ class Reader:
         places = {place for _, named_at in said for place in named_at}
         named = [entry for entry in said if not _is_refused(words, entry[1].start) or phrases.WHY.search(text)]
         refusals = tuple(entry[0] for entry in said if entry not in named)
-        count = phrases.count_of(text, len(shown), wish.count)
+        count = phrases.count_of(text, len(shown), wish.count, self._counted(words, places))
         if (pointed := phrases.place_of(text, len(shown))) is not None:
             item_id, before = shown[pointed[0]], pointed[1]
             if phrases.LIKE.search(before):
@@ -105,15 +105,30 @@ class Reader:
             text=meant or ("" if named or wanted else wish.text),
         )
 
+    def _counted(self, words: list[str], titled: set[int]) -> int | None:
+        """The number before a category, outside of titles: "two comedies", "one good horror film"."""
+        for place, word in enumerate(words):
+            if (number := phrases.number_of(word)) is None or place in titled:
+                continue
+            first = end = place + (2 if phrases.BESIDE.intersection(words[place + 1 : place + 2]) else 1)
+            while length := self._category_at(words, end):
+                end += length
+            behind = words[end : end + 1]
+            if end > first and (not behind or behind[0] in MARKS or behind[0] in phrases.COUNTED):
+                return number
+        return None
+
+    def _category_at(self, words: list[str], place: int) -> int:
+        """How many words from a place on are a category's; 0 where there is none."""
+        return next((n for n in range(LONGEST, 0, -1) if tuple(words[place : place + n]) in self.categories), 0)
+
     def _categories(self, words: list[str], titled: set[int]) -> tuple[tuple[str, ...], tuple[str, ...], set[int]]:
         """Categories that are wanted and refused, outside of titles; and the places of all words that are taken."""
         taken = set(titled)
         wanted: dict[str, None] = {}
         refused: dict[str, None] = {}
         for position in range(len(words)):
-            length = next(
-                (n for n in range(LONGEST, 0, -1) if tuple(words[position : position + n]) in self.categories), 0
-            )
+            length = self._category_at(words, position)
             places = range(position, position + length)
             if not length or taken.intersection(places):
                 continue

@@ -98,6 +98,18 @@ def test_titles_categories_and_moods(
         ("six ideas please", 5),
         ("推荐十部电影", 5),
         ("show me 12 Monkeys", 3),
+        ("one comedy", 1),
+        ("two horror films", 2),
+        ("I'd like two good films", 2),
+        ("two comedies for tonight", 2),
+        ("one good thriller, please", 1),
+        ("give me 10 comedies", 5),
+        ("2 scary films", 2),
+        ("one romantic evening", 3),
+        ("one more thing: not horror", 3),
+        ("a 2 hour comedy", 3),
+        ("comedies of 1995", 3),
+        ("Seven thrillers", 5),
     ],
 )
 def test_lengths(retriever: ChatRetriever, text: str, count: int) -> None:
