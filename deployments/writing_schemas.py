@@ -147,7 +147,7 @@ class ChatRequest(BaseModel):
     stream_options: StreamOptions | None = None
     """What else a stream carries."""
     max_tokens: int | None = Field(default=None, ge=1, le=1024)
-    """Longest answer, in tokens. Default: 128."""
+    """Longest answer, in tokens. Default: 128, and 384 in Chinese."""
     max_completion_tokens: int | None = Field(default=None, ge=1, le=1024)
     """The same under OpenAI's newer name."""
     temperature: float | None = Field(default=None, ge=0, le=2)

@@ -26,6 +26,8 @@ from deployments.problems import describe_error, request_id_of
 from deployments.services import Services, services_of
 from deployments.streaming import event, peeked, sse_response
 from deployments.writing_schemas import ChatMessage, ChatRequest, ChatResponse, ModelList, ModelOut
+from generation.phrasing_zh import is_chinese
+from generation.prompts import CHINESE_TOKENS
 
 router = APIRouter(tags=["chat"])
 
@@ -128,7 +130,7 @@ async def _tasks(
             liked=liked_items(services, view, reasons, frozenset(item.item_id for item in items)),
             reasons=reasons,
             language=language,
-            max_tokens=body.max_completion_tokens or body.max_tokens or _DEFAULT_TOKENS,
+            max_tokens=body.max_completion_tokens or body.max_tokens or _default_tokens(language),
             temperature=body.temperature,
             seed=seed + copy if seed is not None else None,
             stop=stops,
@@ -139,6 +141,10 @@ async def _tasks(
         )
         for copy in range(body.n)
     ], ranked
+
+
+def _default_tokens(language: str) -> int:
+    return _DEFAULT_TOKENS * (CHINESE_TOKENS if is_chinese(language) else 1)
 
 
 def _stops_of(body: ChatRequest) -> tuple[str, ...]:

@@ -73,6 +73,17 @@ async def test_a_question_about_an_item_is_about_that_item(app: App, writer: Not
     assert writer.tasks[-1].kind == "reason" and writer.tasks[-1].messages == ()
 
 
+@pytest.mark.parametrize(
+    ("text", "given", "most"),
+    [("five films", {}, 128), ("推荐五部电影", {}, 384), ("推荐五部电影", {"max_tokens": 20}, 20)],
+)
+async def test_a_chinese_answer_may_take_more_tokens(
+    app: App, writer: Notes, text: str, given: dict[str, int], most: int
+) -> None:
+    await ask(app, text, **given)
+    assert writer.tasks[-1].max_tokens == most
+
+
 async def test_n_answers_have_seeds_of_their_own(app: App, writer: Notes) -> None:
     answer = (await ask(app, "something ambient", n=3, seed=5)).json()
     assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2]
