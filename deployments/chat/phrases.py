@@ -51,6 +51,9 @@ _LONGER = re.compile(
 OTHERS = re.compile(
     r"\b(?:another|something else|anything else|what else|others?|different ones?)\b"
     r"|\b(?:seen|watched|read|heard|know) (?:all (?:of )?|both (?:of )?)?(?:them|these|those)\b"
+    r"|\b(?:not|(?:don't|don’t|do not) (?:like|want)) (?:(?:any|all|either|both) of )?(?:that|this|it|them|these|those)"
+    r"(?: ones?)?(?=\s*(?:$|[.,!?;]|please\b))"
+    r"|不(?:要|喜欢)这(?:些|[个几]?(?:部|个|本|首|款|件|条))?\s*(?:$|[，。！,.!])"
     r"|换一|别的|其他|其它|还有吗|还有什么|(?:都|已经|全)(?:看|读|听)过",
     re.IGNORECASE,
 )
@@ -69,7 +72,10 @@ _THAT = re.compile(
 )
 WHY = re.compile(r"\b(?:why|how come|what makes)\b|为什么|为何|为啥|理由", re.IGNORECASE)
 ABOUT = re.compile(
-    r"\b(?:tell me|more about|what is|what's|what about|describe)\b|讲什么|讲的是|关于什么|介绍|是什么|怎么样|说说",
+    r"\b(?:tell me|more about|what is|what's|what about|describe|any good)\b"
+    r"|\b(?:worth (?:it|watching|seeing|reading|hearing)"
+    r"|who (?:directed|made|wrote|plays|stars)|when (?:was|did)|how (?:old|long|good) is)\b|^is\b.*\bgood\b"
+    r"|讲什么|讲的是|关于什么|介绍|是什么|怎么样|说说",
     re.IGNORECASE,
 )
 LIKE = re.compile(r"\b(?:like|similar to)\s+$|(?:像|类似于?|跟|和)\s*$", re.IGNORECASE)

@@ -213,6 +213,11 @@ ANSWER = "If you liked Alien, you could try The Godfather, a story. Babe is gent
         ("介绍一下最后一部", "speed", "pitch"),
         ("为什么推荐它？", "father", "reason"),
         ("Alien怎么样？", "alien", "pitch"),
+        ("Is Alien good?", "alien", "pitch"),
+        ("Is Alien worth watching?", "alien", "pitch"),
+        ("Who directed Psycho?", "psycho", "pitch"),
+        ("When was Psycho released?", "psycho", "pitch"),
+        ("Is there something as good as Alien, like it?", None, "chat"),
         ("Do you have Psycho?", "psycho", "pitch"),
         ("I want to watch The Godfather", "father", "pitch"),
         ("I want to watch something like The Godfather", None, "chat"),
@@ -221,6 +226,26 @@ ANSWER = "If you liked Alien, you could try The Godfather, a story. Babe is gent
 def test_what_points_into_the_answer_before(retriever: ChatRetriever, text: str, about: str | None, kind: str) -> None:
     wish = ask(retriever, "hello", ANSWER, text, seen=frozenset({"alien"}))
     assert (wish.about, wish.kind) == (about, kind)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_refusal"),
+    [
+        ("not that", True),
+        ("Not these, please", True),
+        ("I don't like any of those", True),
+        ("I do not want it.", True),
+        ("not that one", True),
+        ("不要这些", True),
+        ("不喜欢这部。", True),
+        ("not that scary", False),
+        ("I don't like that kind of horror", False),
+        ("I want these", False),
+    ],
+)
+def test_a_list_that_is_refused_does_not_come_again(retriever: ChatRetriever, text: str, is_refusal: bool) -> None:
+    wish = ask(retriever, "hello", ANSWER, text, seen=frozenset({"alien"}))
+    assert wish.without == (("father", "babe", "speed") if is_refusal else ())
 
 
 def test_the_list_stays_what_places_point_into(retriever: ChatRetriever) -> None:
