@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -186,6 +187,7 @@ def enumerate_records(body: bytes, noun: str) -> list[tuple[int, Callable[[], An
         InputError: it holds nothing, or too much.
     """
     records: list[tuple[int, Callable[[], Any]]]
+    body = body.removeprefix(BOM_UTF8)  # Windows' editors and exports put it there
     try:
         whole = orjson.loads(body)
     except orjson.JSONDecodeError as error:

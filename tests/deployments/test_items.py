@@ -176,6 +176,15 @@ class TestImport:
         assert (await client.get("/v1/items/m0")).json()["title"] == "Last"
 
     @pytest.mark.parametrize(
+        "body", [b'{"item_id":"bom"}\n{"item_id":"mob"}\n', b'[{"item_id":"bom"},{"item_id":"mob"}]']
+    )
+    async def test_a_byte_order_mark_is_no_part_of_the_first_record(
+        self, client: httpx.AsyncClient, body: bytes
+    ) -> None:
+        answer = await client.post("/v1/items:import", content=b"\xef\xbb\xbf" + body)
+        assert answer.json() == {"accepted": 2, "rejected": [], "rejected_total": 0}
+
+    @pytest.mark.parametrize(
         ("body", "status"), [(b"[{]", 400), (b"", 422), (b"[]", 422), (b" \n ", 422), (b"[1,", 400)]
     )
     async def test_no_records(self, client: httpx.AsyncClient, body: bytes, status: int) -> None:
