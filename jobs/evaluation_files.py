@@ -22,6 +22,8 @@ ITEM = ("item", "item_id")
 VALUE = ("rating", "value", "score")
 TIME = ("ts", "timestamp", "timestamp_ms", "time")
 TYPE = ("type", "event_type")
+MAX_TIME = 2.0**62
+"""Greater numbers are no times; those in nanoseconds are smaller."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,6 @@ def _time_ms(value: Any, place: str) -> int:
         except ValueError:
             raise InputError(f"{value!r} is no time", place) from None
         return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
-    if not math.isfinite(number):
+    if not abs(number) <= MAX_TIME:
         raise InputError(f"{value!r} is no time", place)
     return round(number if abs(number) > 1e11 else number * 1000)

@@ -133,6 +133,10 @@ def test_bad_input_is_named(run_job: RunJob, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="line 2") as caught:
         read_columns(path)
     assert "'many'" in str(caught.value)
+    for time in ("nan", "1e30", "-1e30", "soon"):
+        path.write_text(f"user\titem\tts\nu\ti\t{time}\n")
+        with pytest.raises(InputError, match=r"line 2.*is no time"):
+            read_columns(path)
     path.write_text("person\titem\nu\ti\n")
     with pytest.raises(InputError, match="user"):
         read_columns(path)
