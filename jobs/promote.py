@@ -82,6 +82,8 @@ def previous(store: Store, tenant: str, name: str, live: str | None, known: list
             del path[path.index(move.to_version) + 1 :]
         else:
             path.append(move.to_version)
+    if live is None:
+        raise NotFoundError(f"no {name} version is live, so there is none to go back from")
     existing = {version.version for version in known}
     for candidate in reversed(path):
         if candidate != live and candidate in existing:

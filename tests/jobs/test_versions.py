@@ -68,6 +68,11 @@ def test_a_rollback_passes_over_what_was_pruned(store: Store, settings: Settings
     assert promote(store, settings, "graph", None)["version"] == "a"
 
 
+def test_where_nothing_is_live_there_is_nothing_to_go_back_from(store: Store, settings: Settings) -> None:
+    with pytest.raises(NotFoundError, match="no graph version is live"):
+        promote(store, settings, "graph", None)
+
+
 def test_of_two_at_once_one_loses(store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     published(store, settings, "a", "b", "c", live="a")
     seen = store.registry.live("default", "graph")
