@@ -217,7 +217,7 @@ def _facts(profile: Profile, kind: str, shared: str, lists: Mapping[str, Any], d
         known["use"] = draw.some("use", profile.kind.use, DRAWN)
     if profile.noun:
         known |= {"noun": [profile.noun], "work": [profile.noun]}
-    elif profile.kind is not None and kind == "thing":
+    elif profile.kind is not None and profile.kind.noun and kind == "thing":
         known |= {"noun": profile.kind.noun, "work": profile.kind.noun}
     elif not profile.made_by:
         known["work"] = draw.some("work", lists["noun"], DRAWN)
@@ -231,7 +231,7 @@ def _says(label: str, noun: str) -> bool:
 
 def _adjectives(lists: Mapping[str, Any], kind: str, profile: Profile, draw: Draw) -> Sequence[str]:
     """Adjectives for any item of a kind, in the tone of the text; for what is called by its name those that fit any."""
-    called = bool(profile.noun or profile.kind)
+    called = bool(profile.noun or (profile.kind and profile.kind.noun))
     own: Sequence[str] = lists[kind].get("kinds" if called else "adjective", lists[kind]["adjective"])
     if called and draw.tone != "enthusiastic":
         return own

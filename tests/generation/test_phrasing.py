@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 
 import pytest
 from hypothesis import given, settings
@@ -49,6 +50,32 @@ def test_all_that_may_be_written_passes_the_guard(kind: str, liked: tuple[Item, 
                 for end in written:
                     assert check(f"{segment.begun}{end}", before, ground) is None, (segment.begun, end)
                     assert not re.search(r"\s[,.]|  |\ba (?!use|uni|one)[aeiou]", end), end
+
+
+@pytest.mark.parametrize("liked", [(), (FATHER,)])
+def test_every_beginning_of_a_pitch_and_all_that_kinds_are_for_pass_the_guard(liked: tuple[Item, ...]) -> None:
+    made = task("pitch", LAMP, liked=liked)
+    ground = ground_of(made, "", 320)
+    (file,) = prompts.load("pitch").segments
+    sentences = [*file.plain, *(file.with_liked + file.alike if liked else ())]
+    for sentence in sentences:
+        parts = re.split(r"\[([^\[\]]*)\]", sentence)
+        for words in product(*(part.split("|") for part in parts)):
+            text = "".join(words).format(
+                title=LAMP.title, liked="The Godfather", aside="a fine pick", pick="a fine pick"
+            )
+            assert check(text, "", ground) is None, text
+    for use in (use for kind in kinds() for use in kind.use):
+        assert check(f"It is one {use}.", "", ground) is None, use
+
+
+def test_a_kind_of_many_nouns_says_what_it_is_for() -> None:
+    mug = Item("m", title="Rowan", categories=("Tableware",))
+    written = " ".join(
+        end for n in range(20) for end in ends(expand("{pick}.", mug, "", Draw(task("pitch", mug), n, 0), 200))
+    )
+    assert any(use in written for kind in kinds() if "tableware" in kind.labels for use in kind.use)
+    assert any(noun in written for noun in phrases()["thing"]["noun"])
 
 
 @pytest.mark.parametrize("kind", prompts.KINDS)
