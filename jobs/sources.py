@@ -139,6 +139,9 @@ def _text(stream: IO[bytes], encoding: str) -> io.TextIOWrapper:
         raise InputError(f"{encoding!r} is not a known encoding", "--encoding") from None
 
 
+FOREIGN = "holds bytes that are not in the file's encoding, UTF-8 where none is named"
+
+
 def _foreign(text: str) -> bool:
     """Whether bytes of it could not be decoded."""
     return not text.isascii() and any("\udc80" <= char <= "\udcff" for char in text)
@@ -150,7 +153,7 @@ def _jsonl(lines: Iterator[str]) -> Generator[Row, None, None]:
         if not text:
             continue
         if _foreign(text):
-            yield Row(number, {}, "holds bytes that are not in the file's encoding; see --encoding")
+            yield Row(number, {}, FOREIGN)
             continue
         try:
             values = orjson.loads(text)
@@ -207,7 +210,7 @@ def _delimited_rows(reader: Any, columns: tuple[str, ...]) -> Generator[Row, Non
         if len(fields) != len(columns):
             yield Row(line, values, f"has {len(fields)} fields, the header has {len(columns)}")
         elif any(_foreign(field) for field in fields):
-            yield Row(line, values, "holds bytes that are not in the file's encoding; see --encoding")
+            yield Row(line, values, FOREIGN)
         else:
             yield Row(line, values)
 
