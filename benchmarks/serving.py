@@ -12,8 +12,10 @@ All in one run and one Ray, same bodies, same key, same response size, HAProxy i
     events            durable ingest with fresh ids, one event a request
     mixed             80 % lists, 20 % events
 
-Each at 1, 32 and 128 connections (closed loop, no pause), one after the other. Before each run of lists every person
-gets an event, so no list is of a session that was listed before. `effect` is from an acknowledged event to a list that
+Each at 1, 32 and 128 connections (closed loop, no pause), one after the other. `noop_call` stands beside every
+application, too, and each run of a part follows one of it: `of_noop` is the median ratio of such pairs, and holds on a
+machine that is not still. Before each run of lists every person gets an event, so no list is of a session that was
+listed before. `effect` is from an acknowledged event to a list that
 reflects it, at half of the mixed peak. `cpu_us` is CPU time a request, by process; on few cores the sum decides.
 
     --state DIR     a state directory with a trained version (it is copied); default: ./.tailorbird, or if that has
@@ -37,7 +39,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.serving_bench import Bench, effect
+from benchmarks.serving_bench import LIST_BYTES, NOTHING, Bench, effect
 from benchmarks.serving_data import clone, fill, invent, prepare
 from cluster.config import load_settings
 from cluster.launch import RayHead
@@ -45,16 +47,14 @@ from cluster.ports import free_ports
 
 NOOPS = ("noop_call", "noop_fastapi", "noop_asgi")
 PARTS = ("recommend", "events", "mixed", "effect", *NOOPS, "shell", "recommend_deployment")
-LIST, EVENT, NOTHING = b'"model_version"', b'"accepted":1', b"xxxx"
+LIST, EVENT = b'"model_version"', b'"accepted":1'
 REAL = "deployments.app:build"
-DEFAULT_BYTES = 5000
-"""The answer of a no-op when no list was made in the run."""
 
 
 def measure(bench: Bench, connections: list[int], parts: list[str]) -> dict[str, Any]:
     """The parts, in the order that needs the fewest deployments."""
     out: dict[str, Any] = {}
-    size = DEFAULT_BYTES
+    size = LIST_BYTES
     deployed: tuple[str, str] | None = None
 
     def table(name: str, requests: Iterator[bytes], marks: tuple[bytes, ...]) -> None:
@@ -62,9 +62,7 @@ def measure(bench: Bench, connections: list[int], parts: list[str]) -> dict[str,
         print(name, file=sys.stderr, flush=True)
         out[name] = {}
         for count in connections:
-            if LIST in marks:
-                bench.change_everybody()
-            row = out[name][str(count)] = bench.run(requests, count, marks)
+            row = out[name][str(count)] = bench.in_turn(requests, count, marks, fresh=LIST in marks)
             print(f"  {count} connections: {row}", file=sys.stderr, flush=True)
             if name == "recommend":
                 size = row["bytes"]
@@ -132,6 +130,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--state", type=Path, default=Path(".tailorbird"))
     parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument(
+        "--turns", type=int, default=3, help="runs of each part, of which the middle one is shown; default: 3"
+    )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--items", type=int)
     parser.add_argument("--users", type=int, default=1_000_000)
@@ -166,7 +167,7 @@ def main() -> None:
             items = [str(number) for number in range(1, 1683)]
         head = RayHead(settings)
         try:
-            bench = Bench(settings, head.start(), head, arguments.people, items, arguments.seconds)
+            bench = Bench(settings, head.start(), head, arguments.people, items, arguments.seconds, arguments.turns)
             out = measure(bench, connections, [name for name in PARTS if name in wanted])
         finally:
             head.stop()

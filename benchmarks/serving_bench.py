@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import statistics
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
@@ -31,6 +32,12 @@ SETTLE_S = 60.0
 IDLE_CORES = 0.3
 """What a copy that nobody asks takes at most: Serve's controller and Ray."""
 
+BESIDE = "/noop"
+"""Where the no-op stands that is there beside every application."""
+LIST_BYTES = 4_600
+"""What it answers: as much as a list of ten with reasons."""
+NOTHING = b"xxxx"
+
 Outcome = TypeVar("Outcome")
 
 
@@ -39,21 +46,31 @@ class Bench:
 
     Args:
         people: how many people lists are of. items: ids that events name. seconds: of each run.
+        turns: runs of each part, and as many of the no-op, in turn.
     """
 
     def __init__(
-        self, settings: Settings, info: RunInfo, head: RayHead, people: int, items: list[str], seconds: float
+        self,
+        settings: Settings,
+        info: RunInfo,
+        head: RayHead,
+        people: int,
+        items: list[str],
+        seconds: float,
+        turns: int,
     ) -> None:
-        self.settings, self.info, self.head, self.seconds = settings, info, head, seconds
+        self.settings, self.info, self.head, self.seconds, self.turns = settings, info, head, seconds, turns
         self.people, self.items = people, items
         self.key = api_key(settings)
         self.turn = cycle(range(people))
         self.random = random.Random(SEED)
 
     def deploy(self, import_path: str, args: dict[str, Any]) -> None:
-        """Put another application in place of the one that runs."""
+        """Put another application in place of the one that runs; the no-op beside it stays."""
         config = serve_config(self.settings)
         config["applications"][0] |= {"import_path": import_path, "args": args}
+        beside = {"name": "noop", "route_prefix": BESIDE, "import_path": "benchmarks.serving_apps:noop"}
+        config["applications"].append(beside | {"args": {"kind": "call", "size": LIST_BYTES}})
         with dashboard_client(self.info, 60) as client:
             client.put("/api/serve/applications/", json=config).raise_for_status()
         time.sleep(2)
@@ -62,8 +79,8 @@ class Bench:
         headers = {"Authorization": f"Bearer {self.key}"}
         while time.monotonic() < end:
             try:
-                url = f"{self.info.http_url}/healthz/ready"
-                if httpx.get(url, trust_env=False, headers=headers).status_code == 200:
+                ready = f"{self.info.http_url}/healthz/ready", f"{self.info.http_url}{BESIDE}"
+                if all(httpx.get(url, trust_env=False, headers=headers).status_code == 200 for url in ready):
                     break
             except httpx.HTTPError:
                 pass
@@ -79,10 +96,10 @@ class Bench:
             if sum(meter.seconds().values()) < IDLE_CORES:
                 break
 
-    def list_request(self) -> bytes:
+    def list_request(self, path: str = "/v1/recommendations") -> bytes:
         """A request for the list of the next person."""
         body = json.dumps({"user_id": person(next(self.turn)), "n": 10}).encode()
-        return request_bytes("POST", "/v1/recommendations", body, self.key)
+        return request_bytes("POST", path, body, self.key)
 
     def event_request(self) -> bytes:
         """A request with one fresh event."""
@@ -118,6 +135,30 @@ class Bench:
                 batch = [self.event(number) for number in range(start, min(start + 1000, self.people))]
                 answer = client.post("/v1/events", json=batch, headers={"Authorization": f"Bearer {self.key}"})
                 answer.raise_for_status()
+
+    def in_turn(
+        self, requests: Iterator[bytes], connections: int, marks: tuple[bytes, ...], fresh: bool
+    ) -> dict[str, Any]:
+        """The middle one of `turns` runs, with the no-op's requests/s (the median) and the median ratio to them.
+
+        Before each run the no-op is asked as long, so that both meet the same machine. With `fresh` every person gets
+        an event before each run, so that no list is of a session that was listed before.
+        """
+        rows, beside = [], []
+        for _ in range(self.turns):
+            nothing = (self.list_request(BESIDE) for _ in cycle((0,)))
+            beside.append(self.run(nothing, connections, (NOTHING,))["per_s"])
+            if fresh:
+                self.change_everybody()
+            rows.append(self.run(requests, connections, marks))
+        ratios = [row["per_s"] / noop for row, noop in zip(rows, beside, strict=True)]
+        middle = sorted(rows, key=lambda row: row["per_s"])[(len(rows) - 1) // 2]
+        return {
+            **middle,
+            "noop_per_s": round(statistics.median(beside), 1),
+            "of_noop": round(statistics.median(ratios), 3),
+            "of_noop_each": [round(ratio, 3) for ratio in ratios],
+        }
 
     def run(self, requests: Iterator[bytes], connections: int, marks: tuple[bytes, ...]) -> dict[str, Any]:
         """A closed-loop run; an answer is right when its body holds one of `marks`.
