@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -82,9 +83,8 @@ class TextWriter:
         source = "generated"
         if not draft.complete:
             source = "template"
-            ending = _ending(draft.text, task)
+            ending, draft.finish_reason = _allowed(_ending(draft.text, task), draft.text, task)
             draft.text += ending
-            draft.finish_reason = "stop"
             if ending:
                 yield TextPiece(ending)
         self._recent.add(draft.body)
@@ -246,9 +246,15 @@ def template_text(task: WriteTask, given: str = "") -> tuple[TextPiece | TextDon
         given: what a writer gave out before it was lost: the template writes its end.
     """
     task = _narrowed(task)
-    ending = _ending(given, task)
+    ending, reason = _allowed(_ending(given, task), given, task)
     done = TextDone(
-        given + ending, "template", "template", prompts.version(task.kind), facts_of_task(task), ("unavailable",)
+        given + ending,
+        "template",
+        "template",
+        prompts.version(task.kind),
+        facts_of_task(task),
+        ("unavailable",),
+        finish_reason=reason,
     )
     return (TextPiece(ending), done) if ending else (done,)
 
@@ -275,3 +281,20 @@ def _ending(text: str, task: WriteTask) -> str:
     if chinese:
         return "值得一试。" if text.rstrip().endswith(("，", "；", "：")) else "。"
     return " well worth your time." if text.rstrip().endswith((",", ";", ":")) else "."
+
+
+def _allowed(ending: str, text: str, task: WriteTask) -> tuple[str, str]:
+    """As much of the template's ending as a chat's `stop` and `max_tokens` let stand, and why the text ends.
+
+    A word, or a Chinese character, takes a token at least. Texts of other kinds are whole in any case.
+    """
+    if task.kind != "chat":
+        return ending, "stop"
+    whole = text + ending
+    stops = [place for stop in task.stop if stop and (place := whole.find(stop)) >= 0]
+    if stops:
+        ending = whole[len(text) : min(stops)].rstrip()
+    word = r"\s*\S" if is_chinese(task.language) else r"\s*\S+"
+    left = max(0, task.max_tokens - len(re.findall(word, text)))
+    cut = "".join(re.findall(word, ending)[:left])
+    return (ending, "stop") if len(cut) >= len(ending.rstrip()) else (cut, "length")

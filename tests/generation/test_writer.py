@@ -254,3 +254,23 @@ def test_a_chinese_text_that_is_cut_off_has_an_end() -> None:
     assert _whole("还有《Alien》，一部惊") == "还有《Alien》，一部惊"
     made = task("chat", language="zh")
     assert _ending("还有《Alien》，", made) == "值得一试。" and _ending("还有《Alien》", made) == "。"
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_template_of_a_chat_heeds_max_tokens_and_stops(language: str) -> None:
+    whole = task("chat", ALIEN, BABE, language=language)
+    _, done = template_text(whole)
+    assert isinstance(done, TextDone) and done.finish_reason == "stop" and len(done.text) > 10
+    piece, cut = template_text(dataclasses.replace(whole, max_tokens=3))
+    assert isinstance(piece, TextPiece) and isinstance(cut, TextDone)
+    assert cut.finish_reason == "length" and cut.text == piece.text and done.text.startswith(cut.text)
+    assert 0 < len(cut.text.split() if language == "en" else cut.text) <= 3
+    stop = done.text[7:9]
+    _, stopped = template_text(dataclasses.replace(whole, stop=("nowhere in it", stop)))
+    assert isinstance(stopped, TextDone) and stopped.finish_reason == "stop"
+    assert stopped.text == done.text[: done.text.index(stop)].rstrip()
+
+
+def test_texts_that_are_no_chat_end_whole() -> None:
+    made = dataclasses.replace(task("pitch", ALIEN), max_tokens=8)
+    assert template_text(made)[-1] == template_text(task("pitch", ALIEN))[-1]
