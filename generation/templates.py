@@ -5,6 +5,9 @@ Which variant is used depends on the task alone, so that a page does not change 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from cluster.messages import WriteTask
 from generation import phrasing_zh
 from generation.draw import choice
@@ -148,3 +151,20 @@ def _kinds(task: WriteTask, chinese: bool) -> str:
         return f", with {listed(topics)} in one" if len(topics) > 1 else f", for when you want {topics[0]}"
     labels = [label for label in profile.labels if not is_wide(label[0])]
     return f", from the {labels[0]} section" if labels else ""
+
+
+def within(ending: str, text: str, language: str, max_tokens: int | None, stop: Sequence[str] = ()) -> tuple[str, str]:
+    """As much of a text's ending as `stop` and `max_tokens` let stand, and why it ends: `stop` or `length`.
+
+    A word, or a Chinese character, takes a token at least.
+    """
+    whole = text + ending
+    places = [place for sequence in stop if sequence and (place := whole.find(sequence)) >= 0]
+    if places:
+        ending = whole[len(text) : min(places)].rstrip()
+    if max_tokens is None:
+        return ending, "stop"
+    word = r"\s*\S" if phrasing_zh.is_chinese(language) else r"\s*\S+"
+    left = max(0, max_tokens - len(re.findall(word, text)))
+    cut = "".join(re.findall(word, ending)[:left])
+    return (ending, "stop") if len(cut) >= len(ending.rstrip()) else (cut, "length")

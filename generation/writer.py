@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -83,7 +82,7 @@ class TextWriter:
         source = "generated"
         if not draft.complete:
             source = "template"
-            ending, draft.finish_reason = _allowed(_ending(draft.text, task), draft.text, task)
+            ending, draft.finish_reason = _end(draft.text, task)
             draft.text += ending
             if ending:
                 yield TextPiece(ending)
@@ -246,7 +245,7 @@ def template_text(task: WriteTask, given: str = "") -> tuple[TextPiece | TextDon
         given: what a writer gave out before it was lost: the template writes its end.
     """
     task = _narrowed(task)
-    ending, reason = _allowed(_ending(given, task), given, task)
+    ending, reason = _end(given, task)
     done = TextDone(
         given + ending,
         "template",
@@ -283,18 +282,9 @@ def _ending(text: str, task: WriteTask) -> str:
     return " well worth your time." if text.rstrip().endswith((",", ";", ":")) else "."
 
 
-def _allowed(ending: str, text: str, task: WriteTask) -> tuple[str, str]:
-    """As much of the template's ending as a chat's `stop` and `max_tokens` let stand, and why the text ends.
-
-    A word, or a Chinese character, takes a token at least. Texts of other kinds are whole in any case.
-    """
+def _end(text: str, task: WriteTask) -> tuple[str, str]:
+    """What the template adds to a text, and why that ends there; what a chat's answer may hold is limited."""
+    ending = _ending(text, task)
     if task.kind != "chat":
         return ending, "stop"
-    whole = text + ending
-    stops = [place for stop in task.stop if stop and (place := whole.find(stop)) >= 0]
-    if stops:
-        ending = whole[len(text) : min(stops)].rstrip()
-    word = r"\s*\S" if is_chinese(task.language) else r"\s*\S+"
-    left = max(0, task.max_tokens - len(re.findall(word, text)))
-    cut = "".join(re.findall(word, ending)[:left])
-    return (ending, "stop") if len(cut) >= len(ending.rstrip()) else (cut, "length")
+    return templates.within(ending, text, task.language, task.max_tokens, task.stop)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from cluster.messages import TextDone, TextPiece
 from deployments.chat.titles import HAN
 from generation.phrasing_zh import is_chinese
+from generation.templates import within
 
 PROMPT_VERSION = "small-talk-1"
 
@@ -41,11 +43,17 @@ def language_of(text: str) -> str:
     return "zh" if HAN.search(text) else "en"
 
 
-def small_talk(text: str, language: str) -> tuple[TextPiece, TextDone] | None:
-    """The answer to a message that is nothing but small talk; None where it is something else."""
+def small_talk(
+    text: str, language: str, max_tokens: int | None = None, stop: Sequence[str] = ()
+) -> tuple[TextPiece, TextDone] | None:
+    """The answer to a message that is nothing but small talk; None where it is something else.
+
+    Args:
+        max_tokens, stop: what the client lets the answer hold.
+    """
     said = text.strip()
     kind = "help" if _HELP.fullmatch(said) else "thanks" if _POLITE.search(said) and _THANKS.fullmatch(said) else None
     if kind is None:
         return None
-    answer = _WORDS[kind][is_chinese(language)]
-    return TextPiece(answer), TextDone(answer, "template", "template", PROMPT_VERSION, {})
+    answer, reason = within(_WORDS[kind][is_chinese(language)], "", language, max_tokens, stop)
+    return TextPiece(answer), TextDone(answer, "template", "template", PROMPT_VERSION, {}, finish_reason=reason)

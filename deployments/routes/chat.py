@@ -80,7 +80,8 @@ async def chat(body: ChatRequest, request: Request, services: ServicesDep) -> Re
     stops, language = _stops_of(body), language_of(newest)
     head = {"id": f"chatcmpl-{new_id()}", "created": int(time.time()), "model": MODEL_ID}
     writing: list[AsyncIterator[TextPiece | TextDone]]
-    if (reply := small_talk(newest, language)) is not None:
+    asked = body.max_completion_tokens or body.max_tokens
+    if (reply := small_talk(newest, language, asked, stops)) is not None:
         extra = _extra(RankedList((), await services.model_version()))
         writing = [_given(reply) for _ in range(body.n)]
     else:

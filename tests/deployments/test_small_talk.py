@@ -48,3 +48,16 @@ def test_the_language_is_that_of_the_message() -> None:
         "zh",
         "en",
     ]
+
+
+def test_small_talk_keeps_to_what_the_client_allows() -> None:
+    whole, short, stopped = (
+        small_talk("thanks", "en"),
+        small_talk("thanks", "en", max_tokens=3),
+        small_talk("谢谢", "zh", stop=("，",)),
+    )
+    assert whole and short and stopped
+    assert whole[1].finish_reason == "stop" and whole[1].text.endswith(".")
+    assert (short[1].text, short[1].finish_reason) == ("You are welcome.", "length")
+    assert short[0].text == short[1].text
+    assert (stopped[1].text, stopped[1].finish_reason) == ("不客气", "stop")
