@@ -105,10 +105,10 @@ class Bench:
         """A request with one fresh event."""
         return request_bytes("POST", "/v1/events", json.dumps(self.event()).encode(), self.key)
 
-    def lists(self) -> Iterator[bytes]:
+    def lists(self, path: str = "/v1/recommendations") -> Iterator[bytes]:
         """Requests for lists, one person after the other."""
         while True:
-            yield self.list_request()
+            yield self.list_request(path)
 
     def events(self) -> Iterator[bytes]:
         """Requests with one fresh event each."""
@@ -146,8 +146,7 @@ class Bench:
         """
         rows, beside = [], []
         for _ in range(self.turns):
-            nothing = (self.list_request(BESIDE) for _ in cycle((0,)))
-            beside.append(self.run(nothing, connections, (NOTHING,))["per_s"])
+            beside.append(self.run(self.lists(BESIDE), connections, (NOTHING,))["per_s"])
             if fresh:
                 self.change_everybody()
             rows.append(self.run(requests, connections, marks))

@@ -8,6 +8,20 @@ from graph.compiled import comparing
 
 
 @comparing
+def insert(values: np.ndarray, numbers: np.ndarray, found: int, value: float, number: int) -> int:
+    """Put a value among the first `found` of `values` (n,), greatest first, its number beside it; how many there are.
+
+    It stands behind its equals. Where there are n already the last one goes, so the value is to be greater than that.
+    """
+    at = min(found, len(values) - 1)
+    while at > 0 and values[at - 1] < value:
+        values[at], numbers[at] = values[at - 1], numbers[at - 1]
+        at -= 1
+    values[at], numbers[at] = value, number
+    return min(found + 1, len(values))
+
+
+@comparing
 def best_places(scores: np.ndarray, places: np.ndarray, values: np.ndarray) -> None:
     """Fill `places` (Q, n) and `values` (Q, n) with the greatest scores of each row of `scores` (Q, N), greatest first.
 
@@ -20,13 +34,7 @@ def best_places(scores: np.ndarray, places: np.ndarray, values: np.ndarray) -> N
         for place in range(len(of_row)):
             score = of_row[place]
             if score > least and score < np.inf:
-                at = found if found < size else size - 1
-                while at > 0 and value[at - 1] < score:
-                    value[at], best[at] = value[at - 1], best[at - 1]
-                    at -= 1
-                value[at], best[at] = score, place
-                if found < size:
-                    found += 1
+                found = insert(value, best, found, score, place)
                 if found == size:
                     least = value[size - 1]
 
@@ -47,13 +55,7 @@ def strongest(ends: np.ndarray, parts: np.ndarray, told: np.ndarray, weights: np
                 part = parts[row, place]
                 if found == count and part <= weight[count - 1]:
                     continue
-                at = found if found < count else count - 1
-                while at > 0 and weight[at - 1] < part:
-                    weight[at], event[at] = weight[at - 1], event[at - 1]
-                    at -= 1
-                weight[at], event[at] = part, row
-                if found < count:
-                    found += 1
+                found = insert(weight, event, found, part, row)
 
 
 @comparing

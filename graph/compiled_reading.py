@@ -111,7 +111,7 @@ def weigh(ends: np.ndarray, strength: np.ndarray, memory: float, power: float, f
 
 
 @comparing
-def gated(ends: np.ndarray, weights: np.ndarray, gates: np.ndarray, into: np.ndarray) -> None:
+def add_gated(ends: np.ndarray, weights: np.ndarray, gates: np.ndarray, into: np.ndarray) -> None:
     """Add to `into` (P,) the weights (P,) of the events times the gate of their session, of `gates` (Q,)."""
     for query in range(len(ends) - 1):
         for event in range(ends[query], ends[query + 1]):

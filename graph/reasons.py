@@ -90,7 +90,7 @@ def reasons_of(
         numbers,
     )
     names = list(map(kinds.__getitem__, codes[:made].tolist()))
-    ids = list(map((*item_ids, None).__getitem__, numbers[:made].tolist()))  # -1 is none
+    ids = [item_ids[number] if number >= 0 else None for number in numbers[:made].tolist()]
     values = weights[:made].tolist()
     found: list[Reasons] = []
     start = 0

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from graph.compiled import add_entries, add_products, add_rows
-from graph.compiled_reading import gated
+from graph.compiled_reading import add_gated
 from graph.factors import FoldInKernel, Solver
 from graph.fresh import Fresh
 from graph.kernels import Kernel, Sessions
@@ -210,12 +210,12 @@ class Scorer:
         gates = dict(zip(self._gate_places, np.ascontiguousarray(weighed.T, dtype=np.float32), strict=True))
         weights: dict[tuple[float, ...], np.ndarray] = {}
 
-        def weigh(*kernels: Kernel) -> np.ndarray:
+        def gated(*kernels: Kernel) -> np.ndarray:
             total = np.zeros(len(sessions.item), dtype=np.float32)
             for kernel in kernels:
                 if kernel.reading not in weights:
                     weights[kernel.reading] = kernel.weights(sessions)
-                gated(sessions.offsets, weights[kernel.reading], gates[kernel.name], total)
+                add_gated(sessions.offsets, weights[kernel.reading], gates[kernel.name], total)
             return total
 
         factors = []
@@ -224,7 +224,7 @@ class Scorer:
             assert source is not None
             if new is not None or isinstance(kernel, FoldInKernel):
                 item, source = np.arange(len(item)), _rows(source, new, item)
-            weight = weigh(kernel)
+            weight = gated(kernel)
             vectors = np.zeros((len(sessions), source.shape[1]), dtype=np.float32)
             add_rows(sessions.offsets, item, weight, source, vectors)
             solver = None
@@ -238,12 +238,12 @@ class Scorer:
             factors.append(made)
         tables = []
         for group in self._tables:
-            total = weigh(*group)
+            total = gated(*group)
             scores = self._product(group[0], sessions, total)
             share = self._share(group[0].name)
             fresh = self.fresh.columns(scores, share) if self.fresh is not None else None
             tables.append(TablePart(group[0], total, scores, fresh, share))
-        likeness = None if self._likeness is None else self._likeness.read(sessions, weigh(self._likeness.kernel))
+        likeness = None if self._likeness is None else self._likeness.read(sessions, gated(self._likeness.kernel))
         bias_gates = weighed[:, [self._gate_places[bias.name] for bias in self.biases]]
         return Batch(sessions, factors, tables, bias_gates, self.fresh, likeness)
 

@@ -20,12 +20,10 @@ _NUMBERS = (
     | {word: n for n, word in enumerate("一二三四五六七八九十", 1)}
     | {"两": 2}
 )
-_NOUNS = r"(?:titles?|films?|movies?|books?|songs?|things?|items?|picks?|ideas?)\b"
-_COUNTED = """
-title titles film films movie movies book books song songs thing things item items pick picks idea ideas please
-for from to with without about like that tonight today now and but
-"""
-COUNTED = frozenset(_COUNTED.split())
+_NOUN_WORDS = ("title", "film", "movie", "book", "song", "thing", "item", "pick", "idea")
+_NOUNS = rf"(?:{'|'.join(_NOUN_WORDS)})s?\b"
+_BEHIND = "please for from to with without about like that tonight today now and but"
+COUNTED = frozenset([*_NOUN_WORDS, *(f"{noun}s" for noun in _NOUN_WORDS), *_BEHIND.split()])
 """What may stand behind a category that a number counts: "two comedies for tonight", not "one romantic evening"."""
 BESIDE = frozenset({"more", "other", "good", "great", "nice", "new", "different"})
 """What may stand between a number and what it counts."""

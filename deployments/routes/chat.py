@@ -80,12 +80,12 @@ async def chat(body: ChatRequest, request: Request, services: ServicesDep) -> Re
     stops, language = _stops_of(body), language_of(newest)
     head = {"id": f"chatcmpl-{new_id()}", "created": int(time.time()), "model": MODEL_ID}
     writing: list[AsyncIterator[TextPiece | TextDone]]
-    asked = body.max_completion_tokens or body.max_tokens
-    if (reply := small_talk(newest, language, asked, stops)) is not None:
+    max_tokens = body.max_completion_tokens or body.max_tokens or _default_tokens(language)
+    if (reply := small_talk(newest, language, max_tokens, stops)) is not None:
         extra = _extra(RankedList((), await services.model_version()))
         writing = [_given(reply) for _ in range(body.n)]
     else:
-        tasks, ranked = await _tasks(body, messages, stops, language, services, request_id_of(request))
+        tasks, ranked = await _tasks(body, messages, stops, max_tokens, language, services, request_id_of(request))
         extra = _extra(ranked)
         writing = [services.writer.write(task) for task in tasks]
     if body.stream:
@@ -115,7 +115,13 @@ async def _given(frames: tuple[TextPiece, TextDone]) -> AsyncIterator[TextPiece 
 
 
 async def _tasks(
-    body: ChatRequest, messages: Turns, stops: tuple[str, ...], language: str, services: Services, request_id: str
+    body: ChatRequest,
+    messages: Turns,
+    stops: tuple[str, ...],
+    max_tokens: int,
+    language: str,
+    services: Services,
+    request_id: str,
 ) -> tuple[list[WriteTask], RankedList]:
     """A writing task for each answer that is asked for, and the items that the answers are about."""
     end_s = time.monotonic() + services.settings.ingress.timeout_s
@@ -131,7 +137,7 @@ async def _tasks(
             liked=liked_items(services, view, reasons, frozenset(item.item_id for item in items)),
             reasons=reasons,
             language=language,
-            max_tokens=body.max_completion_tokens or body.max_tokens or _default_tokens(language),
+            max_tokens=max_tokens,
             temperature=body.temperature,
             seed=seed + copy if seed is not None else None,
             stop=stops,

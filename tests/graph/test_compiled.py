@@ -143,7 +143,7 @@ def test_events_weigh_less_the_older_they_are_and_the_more_there_are(memory: flo
 
 def test_a_gate_is_that_of_the_events_session() -> None:
     gates, into = RNG.normal(size=len(LENGTHS)).astype(np.float32), np.ones(EVENTS, np.float32)
-    compiled_reading.gated(ENDS, WEIGHTS, gates, into)
+    compiled_reading.add_gated(ENDS, WEIGHTS, gates, into)
     np.testing.assert_allclose(into, 1 + WEIGHTS * gates[QUERY], rtol=1e-5)
 
 
