@@ -70,10 +70,9 @@ def save_model(model: Model, folder: Path) -> None:
             put(f"{kernel.name}.matrix", kernel.matrix)
         if kernel.matrix is not None:
             written.setdefault(id(kernel.matrix), kernel.name)
-        memory = kernel.memory if np.isfinite(kernel.memory) else None
-        kernels.append(
-            {"name": kernel.name, "shape": shape, "memory": memory, "power": kernel.power, "kind": kernel.kind} | extra
-        )
+        memory, most = (value if np.isfinite(value) else None for value in (kernel.memory, kernel.most))
+        reading = {"memory": memory, "power": kernel.power, "most": most}
+        kernels.append({"name": kernel.name, "shape": shape, "kind": kernel.kind} | reading | extra)
     for bias in model.active_biases:
         put(f"{bias.name}.bias", bias.values)
     put("vectors", model.vectors)
@@ -145,8 +144,8 @@ def _load(folder: Path) -> Model:
         else:
             parts = tuple(get(f"{name}.{part}") for part in ("data", "indices", "indptr"))
             given["matrix"] = sp.csr_matrix(parts, shape=(len(item_ids), len(item_ids)), copy=False)
-        memory = float("inf") if entry["memory"] is None else entry["memory"]
-        given |= {"memory": memory, "power": entry["power"], "kind": entry["kind"]}
+        memory, most = (float("inf") if entry.get(name) is None else entry[name] for name in ("memory", "most"))
+        given |= {"memory": memory, "power": entry["power"], "most": most, "kind": entry["kind"]}
         if entry["shape"] == "fold_in":
             kernels.append(FoldInKernel(name, alpha=entry["alpha"], ground=get(f"{name}.ground"), **given))
         else:

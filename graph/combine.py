@@ -36,7 +36,8 @@ class Pull:
 
 
 FUSED = {"near": 0.5}
-"""What a source weighs relative to the one that it is fused with; anything from a third to three does as well."""
+"""What a source weighs by its spread relative to the one that it is fused with; a third to three do as well. Others
+weigh what theirs does."""
 TIMED = Pull({}, float(np.exp(-1.0)), 1e-5)
 """For sessions with times: all sources alike, to be learnt freely."""
 STILL = Pull(
@@ -85,13 +86,14 @@ def learn_gates(
     Args:
         names: of the sources, (S,). values: their scores (S, Q, C). seen: what `context` says of the sessions (Q, 2).
         truth: booleans (Q, C), the held-out items. excluded: booleans (Q, C), items that are no candidates.
-        alike: (S,); sources with equal entries stand in the proportion of `FUSED` always, so that they can be fused.
+        alike: (S,); sources with equal entries stand in the proportions of `FUSED` always.
     """
     groups: list[Hashable] = list(names if alike is None else alike)
     leader = np.array([groups.index(group) for group in groups])
     follows = leader != np.arange(len(names))
     share = np.where(follows, np.log([FUSED.get(name, 1.0) for name in names]), 0.0)
     spread = np.maximum(values.std(axis=2).mean(axis=1), 1e-9)
+    spread = np.where(follows & [name not in FUSED for name in names], spread[leader], spread)
     scaled = (values / spread[:, None, None]).astype(np.float32)
     timeless = seen[:, 1] > 0
     learnt = {}
@@ -171,14 +173,15 @@ def contenders(values: np.ndarray, excluded: np.ndarray, per_source: int, count:
     """(Q, C) places among the candidates: those that most sources have among their `per_source` best.
 
     Gates learnt on these alone care for the head of the lists; on all items, they would mostly learn to tell possible
-    items from impossible ones, and lists got measurably worse.
+    items from impossible ones, and lists got measurably worse. A source that says the same of all items has no best.
     """
     votes = np.random.default_rng(seed).random(excluded.shape, dtype=np.float32) * 0.5
     count, per_source = min(count, excluded.shape[1]), min(per_source, excluded.shape[1])
     rows = np.arange(excluded.shape[0])[:, None]
     for source in values:
         free = np.where(excluded, -np.inf, source)
-        votes[rows, np.argpartition(-free, per_source - 1, axis=1)[:, :per_source]] += 1.0
+        speaks = source.max(axis=1, keepdims=True) > source.min(axis=1, keepdims=True)
+        votes[rows, np.argpartition(-free, per_source - 1, axis=1)[:, :per_source]] += speaks
     votes[excluded] = -1.0
     return np.asarray(np.argpartition(-votes, count - 1, axis=1)[:, :count])
 

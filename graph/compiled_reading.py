@@ -88,15 +88,20 @@ def rate(
 
 
 @comparing
-def weigh(ends: np.ndarray, strength: np.ndarray, memory: float, power: float, full: float, least: float) -> np.ndarray:
+def weigh(
+    ends: np.ndarray, strength: np.ndarray, memory: float, power: float, most: float, full: float, least: float
+) -> np.ndarray:
     """(P,): what each session's events of these strengths weigh for a source (see `graph.kernels`).
 
     Of an event that stands k places before the newest `exp(-k / memory)` is left, and nothing below `least`; an event
-    counts as `full` at most in the sum of which a `power` is the measure.
+    counts as `full` at most in the sum of which a `power` is the measure. Sessions of more than `most` events weigh
+    nothing.
     """
     out = np.zeros(len(strength), np.float32)
     for query in range(len(ends) - 1):
         start, end = ends[query], ends[query + 1]
+        if end - start > most:
+            continue
         total = 0.0
         for event in range(end - 1, start - 1, -1):
             left = np.float32(np.exp((end - 1 - event) / -memory)) if memory < np.inf else np.float32(1.0)

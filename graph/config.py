@@ -130,6 +130,8 @@ class OrderConfig(Group):
     """How strongly transitions to items with many events are discounted."""
     before: float = Field(default=0.23, ge=0.0, le=1.0)
     """What an item that came before says, relative to one that came after, of what else a person will meet."""
+    before_first: float = Field(default=0.7, ge=0.0, le=1.0)
+    """The same for a session of one event, of which nothing else is known."""
     after_shrink: float = Field(default=20.0, ge=0.0)
     """People added to those who met an item, where it is asked what they met afterwards."""
     memories: tuple[float, ...] = (4.0, 15.0)

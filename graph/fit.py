@@ -40,7 +40,7 @@ VALIDATION_SCORES = 200_000_000
 SPARSE_UNMET = 2_000
 """With more unmet items than this, sparse matrices are not carried over to them: they would no longer be sparse."""
 
-KERNELS = ("graph", "item_item", "factors", "next_1", "next_2", "near", "after", "text")
+KERNELS = ("graph", "item_item", "factors", "next_1", "next_2", "near", "after", "earlier", "text")
 
 
 @dataclass(frozen=True, eq=False)

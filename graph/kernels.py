@@ -76,7 +76,8 @@ class Kernel:
 
     Either factors, `source` (N, d) and `target` (N, d) with kernel(i, j) = source[i] . target[j], or a `matrix` (N, N),
     dense or sparse. `memory` is the decay of an event's weight in positions, infinite for none; `power` the exponent of
-    the normalisation. `kind` is the kind of its reasons.
+    the normalisation. Sessions of more than `most` events are not read, by a source for those of whom little is known.
+    `kind` is the kind of its reasons.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Kernel:
     matrix: np.ndarray | sp.csr_matrix | None = None
     memory: float = float("inf")
     power: float = 0.5
+    most: float = float("inf")
     kind: str = "because_liked"
 
     @property
@@ -108,22 +110,24 @@ class Kernel:
     @property
     def reading(self) -> tuple[float, ...]:
         """Sources with the same value here give events the same weights."""
-        return self.memory, self.power
+        return self.memory, self.power, self.most
 
     @property
     def fusion(self) -> tuple[float, float, str] | None:
-        """Dense sources with the same value here read sessions alike: in fixed proportions they are one source."""
+        """Dense sources with the same value here stand in fixed proportions; with one `reading` they are one source."""
         dense = self.matrix is not None and not sp.issparse(self.matrix)
         return (self.memory, self.power, self.kind) if dense else None
 
     def weights(self, sessions: Sessions) -> np.ndarray:
         """(P,) the weight of each event of each session."""
-        return np.asarray(weigh(sessions.offsets, sessions.strength, self.memory, self.power, FULL, FORGOTTEN))
+        return np.asarray(
+            weigh(sessions.offsets, sessions.strength, self.memory, self.power, self.most, FULL, FORGOTTEN)
+        )
 
     def spread(self, sessions: Sessions, weights: np.ndarray) -> sp.csr_matrix:
         """The weights as a matrix (Q, N)."""
         shape = (len(sessions), self.items)
-        if not np.isfinite(self.memory):
+        if not np.isfinite(min(self.memory, self.most)):
             return sp.csr_matrix((weights, sessions.item, sessions.offsets), shape=shape)
         kept = weights != 0
         ends = np.concatenate(([0], np.cumsum(kept)))[sessions.offsets]

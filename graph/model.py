@@ -153,8 +153,8 @@ class Model:
             gate = self.gates[kernel.name]
             for place, other in enumerate(kept):
                 leader = self.gates[other.name]
-                alike = other.fusion == kernel.fusion and replace(leader, level=gate.level) == gate
-                if kernel.fusion is not None and alike:
+                alike = other.reading == kernel.reading and replace(leader, level=gate.level) == gate
+                if kernel.fusion is not None and other.fusion == kernel.fusion and alike:
                     assert isinstance(other.matrix, np.ndarray) and isinstance(kernel.matrix, np.ndarray)
                     share = np.float32(np.exp(gate.level - leader.level))
                     kept[place] = replace(other, matrix=other.matrix + share * kernel.matrix)

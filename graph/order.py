@@ -25,7 +25,10 @@ def transitions(pairs: Pairs, reach: float) -> sp.csr_matrix:
 
 
 def order_kernels(pairs: Pairs, config: OrderConfig, ordered: bool = True) -> list[Kernel]:
-    """The sources `next`, once per memory, `near`: what is met close to what, and `after`: what is met later at all."""
+    """The sources `next`, once per memory, `near`: what is met close to what, and `after`: what is met later at all.
+
+    `earlier`, where the catalogue is small and events have times, adds to `after` for sessions of one event.
+    """
     popularity = np.asarray(pairs.positive.sum(axis=0)).ravel() + 1.0
     forward = transitions(pairs, config.reach)
     follow = _discounted(forward, popularity, config.from_power, config.to_power)
@@ -39,24 +42,30 @@ def order_kernels(pairs: Pairs, config: OrderConfig, ordered: bool = True) -> li
     del forward
     matrix = near.toarray() if dense else strongest(near, config.neighbours)
     kernels.append(Kernel("near", matrix=matrix))
-    before = config.before if ordered else 1.0
-    matrix = after(pairs, before, config.after_shrink, dense)
-    kernels.append(Kernel("after", matrix=matrix if dense else strongest(matrix, config.neighbours), power=1.0))
+    later, earlier = shares(pairs, config.after_shrink, dense)
+    both = later + np.float32(config.before if ordered else 1.0) * earlier
+    if not dense:
+        return [*kernels, Kernel("after", matrix=strongest(both, config.neighbours), power=1.0)]
+    kernels.append(Kernel("after", matrix=both, power=1.0))
+    more = config.before_first - config.before
+    if ordered and more > 0.0:
+        # Who has one event has all else to come: what others met before it as well.
+        kernels.append(Kernel("earlier", matrix=np.float32(more) * earlier, power=1.0, most=1))
     return kernels
 
 
-def after(pairs: Pairs, before: float, shrink: float, dense: bool) -> np.ndarray | sp.csr_matrix:
-    """(N, N) float32: the share of those who met the row's item who met the column's later, or earlier, times `before`.
+def shares(pairs: Pairs, shrink: float, dense: bool) -> tuple[np.ndarray | sp.csr_matrix, np.ndarray | sp.csr_matrix]:
+    """(N, N) float32 each: the share of those who met the row's item who met the column's later, and earlier.
 
     The mean over the events of a session foretells, from few events, what a person will meet in the long run. People
     with long histories count more here, since they have more pairs; that is as it should be, measured.
     """
     counts = later_counts(pairs, dense)
-    counts = counts + before * counts.T
     people = np.asarray(pairs.positive.sum(axis=0)).ravel() + max(shrink, 1e-9)
     if dense:
-        return np.asarray(counts / people[:, None], dtype=np.float32)
-    return (sp.diags(1.0 / people) @ counts).tocsr().astype(np.float32)
+        return (counts / people[:, None]).astype(np.float32), (counts.T / people[:, None]).astype(np.float32)
+    each = sp.diags(1.0 / people)
+    return (each @ counts).tocsr().astype(np.float32), (each @ counts.T).tocsr().astype(np.float32)
 
 
 def _discounted(counts: sp.csr_matrix, popularity: np.ndarray, from_power: float, to_power: float) -> sp.csr_matrix:

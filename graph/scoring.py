@@ -239,6 +239,8 @@ class Scorer:
         tables = []
         for group in self._tables:
             total = gated(*group)
+            if not total.any():  # such as the source for sessions of one event, where all have more
+                continue
             scores = self._product(group[0], sessions, total)
             share = self._share(group[0].name)
             fresh = self.fresh.columns(scores, share) if self.fresh is not None else None
@@ -337,4 +339,6 @@ def _pick(scores: np.ndarray | sp.csr_matrix, items: np.ndarray, rows: np.ndarra
 
 def label(kernel: str) -> str:
     """The source that a kernel's name stands for, as lists name it."""
-    return {"near": "session", "likeness": "text"}.get(kernel, "session" if kernel.startswith("next_") else kernel)
+    return {"near": "session", "likeness": "text", "earlier": "after"}.get(
+        kernel, "session" if kernel.startswith("next_") else kernel
+    )

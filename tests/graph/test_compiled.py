@@ -130,15 +130,18 @@ def test_each_item_counts_once_where_it_was_met_last() -> None:
     assert new_strength[:made].tolist() == [1.5, 0.75, 2.0, -4.0]
 
 
-@pytest.mark.parametrize(("memory", "power"), [(np.inf, 0.5), (np.inf, 0.0), (2.0, 1.0)])
-def test_events_weigh_less_the_older_they_are_and_the_more_there_are(memory: float, power: float) -> None:
+@pytest.mark.parametrize(
+    ("memory", "power", "most"), [(np.inf, 0.5, np.inf), (np.inf, 0.0, np.inf), (2.0, 1.0, np.inf), (np.inf, 1.0, 3)]
+)
+def test_events_weigh_less_the_older_they_are_and_the_more_there_are(memory: float, power: float, most: float) -> None:
     strength = RNG.normal(size=EVENTS).astype(np.float32)
-    found = compiled_reading.weigh(ENDS, strength, memory, power, 1.1, 0.2)
+    found = compiled_reading.weigh(ENDS, strength, memory, power, most, 1.1, 0.2)
     for start, end in pairwise(ENDS):
         left = np.exp(-np.arange(end - start)[::-1] / memory)
         left[left < 0.2] = 0.0
         total = (np.minimum(np.abs(strength[start:end]), 1.1) * left).sum()
-        np.testing.assert_allclose(found[start:end], strength[start:end] * left / total**power, rtol=1e-5)
+        wanted = strength[start:end] * left / total**power if end - start <= most else 0.0
+        np.testing.assert_allclose(found[start:end], wanted, rtol=1e-5)
 
 
 def test_a_gate_is_that_of_the_events_session() -> None:

@@ -10,7 +10,7 @@ from graph.factors import fold_in_kernel
 from graph.itemitem import cosine_neighbours, ease, item_item_kernel, strongest
 from graph.kernels import Kernel, Sessions
 from graph.model import Model
-from graph.order import after, order_kernels
+from graph.order import order_kernels, shares
 from graph.together import close_gram
 from graph.weights import EventWeights
 
@@ -78,13 +78,28 @@ def test_after_is_the_share_of_people_who_went_on_to(weights: EventWeights) -> N
         ["u", "u", "u", "v", "v", "w", "w"], ["a", "b", "c", "a", "c", "c", "a"], weights, times_ms=range(7)
     )
     a, b, c = (made.item_ids.index(name) for name in "abc")
-    later = after(made.pairs, 0.0, 0.0, dense=True)
+    later, earlier = shares(made.pairs, 0.0, dense=True)
     assert later[a, [b, c]] == pytest.approx([1 / 3, 2 / 3])
     assert later[c, [a, b]] == pytest.approx([1 / 3, 0.0])
-    both = after(made.pairs, 0.5, 0.0, dense=True)
-    assert both[c, [a, b]] == pytest.approx([(1 + 0.5 * 2) / 3, 0.5 / 3])
-    assert not np.diag(both).any()
-    assert after(made.pairs, 0.5, 0.0, dense=False).toarray() == pytest.approx(both)
+    assert earlier[c, [a, b]] == pytest.approx([2 / 3, 1 / 3])
+    assert not np.diag(later).any() and not np.diag(earlier).any()
+    sparse = shares(made.pairs, 0.0, dense=False)
+    assert sparse[0].toarray() == pytest.approx(later) and sparse[1].toarray() == pytest.approx(earlier)
+
+
+def test_what_was_met_before_counts_more_for_a_first_event(data: Interactions) -> None:
+    config = OrderConfig(before=0.3, before_first=0.7)
+    kernels = {kernel.name: kernel for kernel in order_kernels(data.pairs, config)}
+    sessions = Sessions.join([(np.arange(count), np.ones(count)) for count in (1, 2, 20)])
+
+    def scores(before: float) -> np.ndarray:
+        alone = OrderConfig(before=before, before_first=0.0)
+        return next(k for k in order_kernels(data.pairs, alone) if k.name == "after").scores(sessions)
+
+    both = kernels["after"].scores(sessions) + kernels["earlier"].scores(sessions)
+    for row, before in enumerate((0.7, 0.3, 0.3)):
+        assert both[row] == pytest.approx(scores(before)[row], abs=1e-5)
+    assert not kernels["earlier"].scores(sessions)[1:].any()
 
 
 def test_without_times_no_order_is_read_into_the_events(weights: EventWeights) -> None:

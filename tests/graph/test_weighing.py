@@ -58,6 +58,9 @@ def test_sources_that_are_fused_differ_by_a_constant() -> None:
     assert replace(first, level=0.0) == replace(second, level=0.0)
     spread = values.std(axis=2).mean(axis=1)
     assert np.exp(second.level - first.level) * spread[1] / spread[0] == pytest.approx(FUSED["near"], rel=1e-4)
+    names = ("after", "earlier", "factors")
+    gates = learn_gates(names, values, seen, truth, np.zeros_like(truth), 40, 0, ("dense", "dense", "factors"))
+    assert gates["earlier"] == gates["after"]
 
 
 def test_a_source_that_has_learnt_nothing_is_not_heard() -> None:
