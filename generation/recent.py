@@ -10,8 +10,10 @@ from generation.lexicon import is_wide, joined
 
 KEPT_TEXTS = 250
 """So many texts are remembered: more than anybody reads in a row."""
-ENOUGH = 0.66
+ENOUGH = 0.53
 """While so large a share of their pairs are different ones, nothing is avoided: a model's own choice reads best."""
+AHEAD = 0.2
+"""So much more has to be different of the first text; the share falls with every text, and what is said is said."""
 FEWEST = 2
 """So many phrases are left to choose from where every one repeats something."""
 MANY = 3
@@ -23,7 +25,8 @@ class Recent:
 
     Args:
         texts: so many are remembered.
-        enough: nothing counts as repeated while more than this share of the pairs of all remembered are different ones.
+        enough: nothing counts as repeated while more than this share of the pairs of all remembered are different ones,
+            and, as long as fewer are remembered than `texts`, up to `AHEAD` more.
     """
 
     def __init__(self, texts: int = KEPT_TEXTS, enough: float = ENOUGH) -> None:
@@ -65,7 +68,8 @@ class Recent:
         return new or [phrases[place] for _, place in scored[:FEWEST]]
 
     def _varied(self) -> bool:
-        return len(self._counts) > self._enough * self._total
+        ahead = AHEAD * (1 - len(self._texts) / self._kept)
+        return len(self._counts) > (self._enough + ahead) * self._total
 
 
 def _pairs(text: str) -> list[int]:

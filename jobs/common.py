@@ -44,6 +44,7 @@ OK = 0
 FAILED = 1
 BAD_INPUT = 2
 
+PERCENT = "%"
 LOG_EVERY_S = 5.0
 """How often a progress line is written where there is no terminal."""
 
@@ -101,7 +102,10 @@ def stage(name: str) -> Iterator[None]:
 
 @contextmanager
 def progress(description: str, total: float | None = None, unit: str = "rows") -> Iterator[Progress]:
-    """Show how far a loop is: a bar on a terminal, elsewhere a log line every `LOG_EVERY_S` seconds."""
+    """Show how far a loop is: a bar on a terminal, elsewhere a log line every `LOG_EVERY_S` seconds.
+
+    With `PERCENT` as the unit, and a total of 100, a share is told, and no rate.
+    """
     if sys.stderr.isatty():
         with _bar(description, total, unit) as report:
             yield report
@@ -160,12 +164,15 @@ class _LogLines:
         if now - self._last < LOG_EVERY_S:
             return
         self._last = now
+        if self._unit == PERCENT:
+            say(f"{self._description}: {done:.0f}% {note}".rstrip())
+            return
         of = f" of {self._total:,.0f} ({100 * done / self._total:.0f}%)" if self._total else ""
         say(f"{self._description}: {done:,.0f}{of}, {_rate(done, self._start, self._unit)} {note}".rstrip())
 
 
 def _rate(done: float, start: float, unit: str) -> str:
-    return f"{done / max(time.monotonic() - start, 1e-9):,.0f} {unit}/s"
+    return "" if unit == PERCENT else f"{done / max(time.monotonic() - start, 1e-9):,.0f} {unit}/s"
 
 
 def run(main: Callable[..., Mapping[str, Any]], name: str | None = None) -> NoReturn:
