@@ -188,10 +188,11 @@ def pooled(parts: Sequence[Measured]) -> Measured:
 
 
 def compared(ours: Measured, peer: Measured) -> dict[str, float | bool]:
-    """Ratio of nDCG to a peer's on the same queries, its paired bootstrap 95% bounds; and the ratio of recall."""
+    """Ratios of nDCG and of recall to a peer's on the same queries, with their paired bootstrap 95% bounds."""
     ratio, low, high = paired_ratio(ours.values["ndcg"], peer.values["ndcg"], who=ours.who)
-    recall = paired_ratio(ours.values["recall"], peer.values["recall"], draws=2)[0]
+    recall, least, most = paired_ratio(ours.values["recall"], peer.values["recall"], who=ours.who)
     return {
         "ratio": round(ratio, 5), "low": round(low, 5), "high": round(high, 5), "better": low > 1.0,
-        "worse": high < 1.0, "recall_ratio": round(recall, 5),
+        "worse": high < 1.0, "recall_ratio": round(recall, 5), "recall_low": round(least, 5),
+        "recall_high": round(most, 5),
     }  # fmt: skip
