@@ -80,7 +80,8 @@ def build(args: AppArgs) -> Application:
         settings.ingress.max_concurrent / 4,
         {"num_cpus": settings.ingress.num_cpus},
         # Above what the gate answers 429 for, so that health checks always get through.
-        max_ongoing_requests=settings.ingress.max_concurrent * 2,
+        max_ongoing_requests=settings.ingress.max_concurrent * 2
+        + settings.sessions.max_queue * settings.sessions.shards,
         # `tailorbird resize`, or a Serve config file, changes this in running replicas: see `Ingress.reconfigure`.
         user_config={"session_shards": settings.sessions.shards},
     )

@@ -87,6 +87,7 @@ def create_app(services: Services) -> ASGIApp:
         timeout_s=ingress.timeout_s,
         hsts_s=ingress.hsts_s,
         max_concurrent=ingress.max_concurrent,
+        parked=lambda: services.pool.parked,
         metrics=services.metrics,
         hot={
             ("POST", "/v1/events"): lambda body, tenant: events.take(body, services.of(tenant)),

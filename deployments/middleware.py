@@ -62,6 +62,7 @@ class Gate:
         timeout_s: an answer that has not begun by then is 503; routes of `OWN_DEADLINES` see to that themselves.
         hsts_s: `max-age` of Strict-Transport-Security for what came by HTTPS; 0 sends none.
         max_concurrent: requests in work in this process; more are answered 429.
+        parked: how many of those only wait for something that is away; they have room elsewhere.
         metrics: where requests are counted and timed.
         hot: routes by method and path that are called without the framework.
     """
@@ -78,6 +79,7 @@ class Gate:
         timeout_s: float = 30.0,
         hsts_s: int = 0,
         hot: Mapping[tuple[str, str], HotRoute] | None = None,
+        parked: Callable[[], int] = lambda: 0,
     ) -> None:
         self._app = app
         self._access = access
@@ -86,6 +88,7 @@ class Gate:
         self._timeout_s = timeout_s
         self._hsts = ((b"strict-transport-security", f"max-age={hsts_s}".encode()),) if hsts_s else ()
         self._max_concurrent = max_concurrent
+        self._parked = parked
         self._metrics = metrics
         self._hot = dict(hot or {})
         self._deadlines = Deadlines()
@@ -174,7 +177,8 @@ class Gate:
     async def _enter(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Principal:
         """Whoever sends a request that may pass."""
         principal = await self._access.enter(scope, headers)
-        if self._metrics.in_work > self._max_concurrent:
+        more = self._metrics.in_work - self._max_concurrent
+        if more > 0 and more > self._parked():
             raise OverloadError(f"more than {self._max_concurrent} requests are in work")
         return principal
 

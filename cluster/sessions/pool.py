@@ -173,6 +173,11 @@ class SessionPool:
         await asyncio.gather(*(way.close() for lane in self._lanes for way in (lane.appends, lane.views, lane.line)))
 
     @property
+    def parked(self) -> int:
+        """Requests whose events wait for a shard that is away; they leave their places to others."""
+        return sum(lane.appends.waiting for lane in self._lanes if lane.appends.stuck_s > STUCK_S)
+
+    @property
     def waiting(self) -> dict[str, int]:
         """How many requests wait for a place in a call to a shard, by what they want."""
         return {
@@ -202,8 +207,6 @@ class SessionPool:
             places, rows = parts.setdefault(owner(tenant, event.user_id, len(lanes)), ([], []))
             places.append(place)
             rows.append(row)
-        if any(lanes[shard].appends.stuck_s > STUCK_S for shard in parts):
-            self._check_room(lanes)
         if len(parts) == 1:
             ((shard, (_, rows)),) = parts.items()
             return await lanes[shard].appends.submit((rows, tracing.carried()), timeout_s)
@@ -219,12 +222,6 @@ class SessionPool:
             for place, is_new in zip(places, answer, strict=True):
                 new[place] = is_new
         return new
-
-    def _check_room(self, lanes: tuple[_Lane, ...]) -> None:
-        """While a shard is away its events wait: in at most half of the places, so that lists still find one."""
-        waiting = sum(lane.appends.waiting for lane in lanes)
-        if waiting >= self._settings.ingress.max_concurrent // 2:
-            raise OverloadError(f"{waiting} requests wait for events to be stored", STUCK_S)
 
     async def view(self, tenant: str, user_id: str, timeout_s: float | None = None) -> SessionView:
         """What is known of a person now; empty for a stranger.

@@ -60,8 +60,8 @@ async def test_events_that_wait_for_a_shard_leave_places_for_lists(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cluster.sessions.pool.STUCK_S", 0.1)
-    ingress = settings.ingress.model_copy(update={"max_concurrent": 20})
-    async with running(settings.model_copy(update={"ingress": ingress}), 1) as pool:
+    sessions = settings.sessions.model_copy(update={"max_queue": 10})
+    async with running(settings.model_copy(update={"sessions": sessions}), 1) as pool:
         gate = asyncio.Event()
         (lane,) = pool._lanes
         send = lane.appends._send
@@ -77,11 +77,13 @@ async def test_events_that_wait_for_a_shard_leave_places_for_lists(
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         await asyncio.sleep(0.15)
+        assert pool.parked == 10
         with pytest.raises(OverloadError):
             await pool.append("default", [make_event(14)])
         gate.set()
         assert await asyncio.gather(*tasks) == [[True]] * 14
         assert await pool.append("default", [make_event(14)]) == [True]
+        assert pool.parked == 0
 
 
 async def test_a_running_pool_is_resized_while_requests_go_on(settings: Settings) -> None:

@@ -121,6 +121,26 @@ async def test_every_route_has_a_deadline(client: httpx.AsyncClient, recorded: R
     assert (await client.get("/v1/streamed")).text == "begun and ended", "what has begun is not cut off"
 
 
+async def test_what_waits_for_something_that_is_away_leaves_its_place(tmp_path: Path, recorded: Recorded) -> None:
+    app, parked = FastAPI(), [0]
+
+    @app.get("/v1/models")
+    async def models() -> str:
+        return "answered"
+
+    access = access_of(tmp_path)
+    gate = Gate(
+        app, access=access, max_body_bytes=2000, max_concurrent=4, metrics=recorded, parked=lambda: parked[0]
+    )  # fmt: skip
+    headers = {"Authorization": f"Bearer {KEY}"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(gate), base_url="http://app", headers=headers) as http:
+        for in_work, waits, status in ((3, 0, 200), (4, 0, 429), (4, 1, 200), (9, 5, 429), (9, 6, 200)):
+            recorded.in_work, parked[0] = in_work, waits
+            answer = await http.get("/v1/models")
+            assert answer.status_code == status, (in_work, waits)
+            assert status == 200 or "retry-after" in answer.headers
+
+
 @pytest.mark.parametrize(
     "headers", [{"Authorization": "Bearer wrong"}, {"Authorization": ""}, {"Authorization": f"Basic {KEY}"}]
 )
