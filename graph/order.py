@@ -42,30 +42,28 @@ def order_kernels(pairs: Pairs, config: OrderConfig, ordered: bool = True) -> li
     del forward
     matrix = near.toarray() if dense else strongest(near, config.neighbours)
     kernels.append(Kernel("near", matrix=matrix))
-    later, earlier = shares(pairs, config.after_shrink, dense)
-    both = later + np.float32(config.before if ordered else 1.0) * earlier
-    if not dense:
-        return [*kernels, Kernel("after", matrix=strongest(both, config.neighbours), power=1.0)]
-    kernels.append(Kernel("after", matrix=both, power=1.0))
+    counts = later_counts(pairs, dense)
+    before = config.before if ordered else 1.0
+    matrix = share(counts + before * counts.T, pairs, config.after_shrink)
+    kernels.append(Kernel("after", matrix=matrix if dense else strongest(matrix, config.neighbours), power=1.0))
     more = config.before_first - config.before
-    if ordered and more > 0.0:
+    if dense and ordered and more > 0.0:
         # Who has one event has all else to come: what others met before it as well.
-        kernels.append(Kernel("earlier", matrix=np.float32(more) * earlier, power=1.0, most=1))
+        matrix = share(more * counts.T, pairs, config.after_shrink)
+        kernels.append(Kernel("earlier", matrix=matrix, power=1.0, most=1))
     return kernels
 
 
-def shares(pairs: Pairs, shrink: float, dense: bool) -> tuple[np.ndarray | sp.csr_matrix, np.ndarray | sp.csr_matrix]:
-    """(N, N) float32 each: the share of those who met the row's item who met the column's later, and earlier.
+def share(counts: np.ndarray | sp.csr_matrix, pairs: Pairs, shrink: float) -> np.ndarray | sp.csr_matrix:
+    """(N, N) float32: of those who met the row's item, and `shrink` more, the share that `counts` (N, N) counts.
 
     The mean over the events of a session foretells, from few events, what a person will meet in the long run. People
     with long histories count more here, since they have more pairs; that is as it should be, measured.
     """
-    counts = later_counts(pairs, dense)
     people = np.asarray(pairs.positive.sum(axis=0)).ravel() + max(shrink, 1e-9)
-    if dense:
-        return (counts / people[:, None]).astype(np.float32), (counts.T / people[:, None]).astype(np.float32)
-    each = sp.diags(1.0 / people)
-    return (each @ counts).tocsr().astype(np.float32), (each @ counts.T).tocsr().astype(np.float32)
+    if isinstance(counts, np.ndarray):
+        return np.asarray(counts / people[:, None], dtype=np.float32)
+    return (sp.diags(1.0 / people) @ counts).tocsr().astype(np.float32)
 
 
 def _discounted(counts: sp.csr_matrix, popularity: np.ndarray, from_power: float, to_power: float) -> sp.csr_matrix:

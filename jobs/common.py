@@ -45,6 +45,7 @@ FAILED = 1
 BAD_INPUT = 2
 
 PERCENT = "%"
+"""The unit of progress that is a share of the work."""
 LOG_EVERY_S = 5.0
 """How often a progress line is written where there is no terminal."""
 

@@ -23,7 +23,7 @@ from graph.config import GraphConfig
 from graph.evaluation import views_of
 from graph.fit import Content
 from graph.weights import EventWeights
-from jobs.common import ConfigOption, progress, run, say, settings_of, stage
+from jobs.common import PERCENT, ConfigOption, progress, run, say, settings_of, stage
 from jobs.embedding import text_vectors
 from jobs.evaluation_data import dataset_of
 from jobs.evaluation_judged import HELD_OUT, files_split, write_run
@@ -109,7 +109,7 @@ def main(
         for family, views in protocols.items():
             asked = peers_named(named, family == "cold-item")
             label = f"{family} {seed}" if seeds > 1 else family
-            with stage(label), progress(label, total=100, unit="%") as report:
+            with stage(label), progress(label, total=100, unit=PERCENT) as report:
                 evaluation.run(family, views, seed, asked, lambda share, note: report(100 * share, 100, note))
     with stage("figures"):
         for seed in range(first_seed, first_seed + seeds):
@@ -143,7 +143,7 @@ def judge(
         task = files_split(train, visible, users, candidates, items, weights)
     with stage("text vectors"):
         vectors = text_vectors(task.items, config, settings)
-    with stage("training and ranking"), progress("training", total=100, unit="%") as report:
+    with stage("training and ranking"), progress("training", total=100, unit=PERCENT) as report:
         lists = task.lists(config, vectors, k, held_out, lambda s, share, note: report(100 * share, 100, s))
     write_run(run_file, lists)
     return {"run": str(run_file), "users": len(lists), "config_hash": config.config_hash}

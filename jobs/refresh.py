@@ -29,7 +29,7 @@ from cluster.launch import attach_ray, read_run_file
 from cluster.messages import Version
 from cluster.store import AuditEntry, connect_store
 from graph.fit import Content
-from jobs.common import ConfigOption, TenantOption, actor, progress, run, say, settings_of, stage
+from jobs.common import PERCENT, ConfigOption, TenantOption, actor, progress, run, say, settings_of, stage
 from jobs.embedding import text_vectors
 from jobs.model import graph_config_of, weights_of
 from jobs.prune import prune_versions
@@ -81,7 +81,7 @@ def main(
         live = store.registry.live(settings.tenant, NAME)
         absolute = settings.model_copy(update={"state_dir": settings.state_dir.resolve()})
         plan = Plan(absolute, version, live, incremental, tolerance, force, room(workers))
-        with stage("training"), progress("training", total=100, unit="%") as report:
+        with stage("training"), progress("training", total=100, unit=PERCENT) as report:
             import ray
 
             shared = ray.put(without_people(data)), ray.put(content)

@@ -129,9 +129,7 @@ async def test_what_waits_for_something_that_is_away_leaves_its_place(tmp_path: 
         return "answered"
 
     access = access_of(tmp_path)
-    gate = Gate(
-        app, access=access, max_body_bytes=2000, max_concurrent=4, metrics=recorded, parked=lambda: parked[0]
-    )  # fmt: skip
+    gate = Gate(app, access=access, max_body_bytes=2000, max_concurrent=4, metrics=recorded, parked=lambda: parked[0])
     headers = {"Authorization": f"Bearer {KEY}"}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(gate), base_url="http://app", headers=headers) as http:
         for in_work, waits, status in ((3, 0, 200), (4, 0, 429), (4, 1, 200), (9, 5, 429), (9, 6, 200)):

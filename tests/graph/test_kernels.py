@@ -10,8 +10,8 @@ from graph.factors import fold_in_kernel
 from graph.itemitem import cosine_neighbours, ease, item_item_kernel, strongest
 from graph.kernels import Kernel, Sessions
 from graph.model import Model
-from graph.order import order_kernels, shares
-from graph.together import close_gram
+from graph.order import order_kernels, share
+from graph.together import close_gram, later_counts
 from graph.weights import EventWeights
 
 SESSIONS = Sessions.join(
@@ -78,12 +78,14 @@ def test_after_is_the_share_of_people_who_went_on_to(weights: EventWeights) -> N
         ["u", "u", "u", "v", "v", "w", "w"], ["a", "b", "c", "a", "c", "c", "a"], weights, times_ms=range(7)
     )
     a, b, c = (made.item_ids.index(name) for name in "abc")
-    later, earlier = shares(made.pairs, 0.0, dense=True)
+    counts = later_counts(made.pairs, dense=True)
+    later, earlier = (share(each, made.pairs, 0.0) for each in (counts, counts.T))
     assert later[a, [b, c]] == pytest.approx([1 / 3, 2 / 3])
     assert later[c, [a, b]] == pytest.approx([1 / 3, 0.0])
     assert earlier[c, [a, b]] == pytest.approx([2 / 3, 1 / 3])
     assert not np.diag(later).any() and not np.diag(earlier).any()
-    sparse = shares(made.pairs, 0.0, dense=False)
+    counts = later_counts(made.pairs, dense=False)
+    sparse = [share(each, made.pairs, 0.0) for each in (counts, counts.T)]
     assert sparse[0].toarray() == pytest.approx(later) and sparse[1].toarray() == pytest.approx(earlier)
 
 
