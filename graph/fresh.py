@@ -36,10 +36,10 @@ class Fresh:
         return carried_rows(self.weights, values[self.anchors], share)
 
     def columns(self, scores: np.ndarray | sp.csr_matrix, share: float = 1.0) -> np.ndarray | sp.csr_matrix:
-        """(Q, N) -> (Q, n): the new items' scores by one matrix."""
+        """(Q, N) -> (Q, n): the new items' scores by one matrix, in float64 as all that `Scorer.all_scores` adds up."""
         if sp.issparse(scores):
-            return sp.csr_matrix(scores @ self.selector.T) * np.float32(share)
-        return carried_rows(self.weights, scores[:, self.anchors].T, share).T
+            return sp.csr_matrix(scores.astype(np.float64) @ self.selector.T) * share
+        return carried_rows(self._exact, scores[:, self.anchors].T.astype(np.float64), share).T
 
     def met(self, matrix: np.ndarray | sp.csr_matrix, number: int) -> np.ndarray:
         """(N,): what having met the new item `number` says of the old ones. Made when first asked for, and kept."""
@@ -76,6 +76,10 @@ class Fresh:
                 else carried_rows(self.weights[chosen], rows[:, self.anchors].T, share).T
             )
         return out
+
+    @cached_property
+    def _exact(self) -> np.ndarray:
+        return self.weights.astype(np.float64)
 
     @cached_property
     def selector(self) -> sp.csr_matrix:

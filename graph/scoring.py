@@ -251,7 +251,11 @@ class Scorer:
 
     @cached_property
     def _whole(self) -> np.ndarray:
-        """(B + D, N + n): the biases, then the targets of all sources with factors: what `all_scores` multiplies by."""
+        """(B + D, N + n): the biases, then the targets of all sources with factors: what `all_scores` multiplies by.
+
+        float64, for the product adds up in an order that the size of the batch decides, and a list must not depend on
+        what it was ranked with: of near equals the one would come first alone, the other among many.
+        """
         return np.ascontiguousarray(
             np.concatenate(
                 [
@@ -261,14 +265,15 @@ class Scorer:
                         for kernel, new in zip(self._factors, self._fresh_targets, strict=True)
                         if kernel.target is not None
                     ),
-                ]
+                ],
+                dtype=np.float64,
             )
         )
 
     def all_scores(self, batch: Batch) -> np.ndarray:
-        """(Q, N + n) float32."""
-        read = [batch.bias_gates.astype(np.float32), *(part.vectors for part in batch.factors)]
-        total = np.asarray(np.concatenate(read, axis=1) @ self._whole)
+        """(Q, N + n) float32, of each session the same whatever else is in the batch."""
+        read = np.concatenate([batch.bias_gates, *(part.vectors for part in batch.factors)], axis=1, dtype=np.float64)
+        total = (read @ self._whole).astype(np.float32)
         items = len(self.model.item_ids)
         old = total[:, :items]
         for table in batch.tables:
@@ -287,11 +292,11 @@ class Scorer:
         matrix = kernel.matrix
         assert matrix is not None
         items = matrix.shape[0]
-        new: np.ndarray | tuple[()] = ()
+        new, old, met = np.empty(0, dtype=np.int64), weights, sessions.item
         if self.fresh is not None:
-            new = np.flatnonzero((weights != 0) & (sessions.item >= items))
-        old = np.where(sessions.item < items, weights, np.float32(0.0)) if len(new) else weights
-        met = np.minimum(sessions.item, items - 1) if len(new) else sessions.item
+            is_new = sessions.item >= items  # which may be of no weight here, as what is forgotten
+            new = np.flatnonzero(is_new & (weights != 0))
+            old, met = np.where(is_new, np.float32(0.0), weights), np.minimum(sessions.item, items - 1)
         found: np.ndarray | sp.csr_matrix
         if isinstance(matrix, np.ndarray):
             found = np.zeros((len(sessions), items), dtype=np.float32)

@@ -15,8 +15,9 @@ import numpy as np
 class Stretch:
     """Of N + n items, new ones included, `items` (U,) that nobody met, with what sets their targets apart (U, d).
 
-    `place` (N + n,) is the row of each item in `apart`, -1 for those that somebody met. `more` (Q,), for one batch, is
-    by how many times what sets them apart counts more than it does of itself.
+    `apart` is float64, as all that `Scorer.all_scores` multiplies by. `place` (N + n,) is the row of each
+    item in `apart`, -1 for those that somebody met. `more` (Q,), for one batch, is by how many times what sets them
+    apart counts more than it does of itself.
     """
 
     items: np.ndarray
@@ -44,7 +45,7 @@ class Stretch:
             return None
         place = np.full(count, -1, dtype=np.int64)
         place[unmet] = np.arange(len(unmet))
-        apart = (rows - target[anchors].mean(axis=0)).astype(np.float32)
+        apart = rows - target[anchors].mean(axis=0, dtype=np.float64)
         return cls(unmet, apart, place, np.empty(0, dtype=np.float32))
 
     def by(self, gate: np.ndarray) -> Stretch:
@@ -52,7 +53,7 @@ class Stretch:
         return replace(self, more=(gate - 1.0).astype(np.float32))
 
     def scores(self, vectors: np.ndarray) -> np.ndarray:
-        """(Q, U): what is added to the scores of `items`, for the sessions' vectors (Q, d)."""
+        """(Q, U) float64: what is added to the scores of `items`, for the sessions' vectors (Q, d)."""
         return np.asarray((vectors * self.more[:, None]) @ self.apart.T)
 
     def moved(self, targets: np.ndarray, items: np.ndarray, rows: np.ndarray | None) -> np.ndarray:

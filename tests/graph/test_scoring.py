@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -133,6 +134,30 @@ def test_new_items_score_as_if_they_were_in_the_model(model: Model, made: object
         assert events + biases == pytest.approx(expected[row, chosen[row]], abs=2e-4)
     total = sum(share for _, share in batch.shares(chosen)) + batch.bias_gates @ scorer.bias_values[:, chosen[0]]
     assert total == pytest.approx(np.take_along_axis(expected, chosen, axis=1), abs=2e-4)
+
+
+@pytest.mark.parametrize("made", [lambda m: m, sparse, lambda m: apart(liking(m))], ids=["dense", "sparse", "apart"])
+def test_scores_are_the_same_to_the_bit_in_every_batch(model: Model, made: Callable[[Model], Model]) -> None:
+    model = made(model)
+    scorer = Scorer(model, fresh_of(model, 4))
+    parts = []
+    for length in RNG.integers(0, 30, size=64):
+        met = RNG.choice(len(model.item_ids) + 4, size=length, replace=False)
+        parts.append((met, RNG.choice([1.0, 0.7, -0.5], size=length)))
+    together = scorer.all_scores(scorer.read(Sessions.join(parts)))
+    for size in (1, 2, 3, 5, 16, 63):
+        for first in range(0, len(parts) - size + 1, size):
+            some = Sessions.join(parts[first : first + size])
+            assert np.array_equal(scorer.all_scores(scorer.read(some)), together[first : first + size]), (size, first)
+
+
+def test_new_items_are_of_no_weight_where_a_source_does_not_read_their_session(model: Model) -> None:
+    first = len(model.item_ids)
+    scorer = Scorer(model, fresh_of(model, 1))
+    batch = scorer.read(Sessions.join([(np.array([first, 3]), np.ones(2)), (np.array([7]), np.ones(1))]))
+    (earlier,) = [np.asarray(table.scores) for table in batch.tables if table.kernel.most == 1]
+    assert not earlier[0].any() and earlier[1].any()
+    assert np.isfinite(scorer.all_scores(batch)).all()
 
 
 def test_fusing_makes_fewer_sources_of_the_same_score(model: Model) -> None:
