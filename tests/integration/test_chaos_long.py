@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.chaos import SCENARIOS, soak
+from benchmarks.chaos import SCENARIOS, overload, soak
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -43,6 +43,16 @@ def test_scenario(name: str) -> None:
         assert line["sizes"] == [7, 4] and line["sessions_changed"] == 0, line["sessions"]
     if name == "redeploy":
         assert line["not_replaced"] == 0, line
+
+
+def test_overload() -> None:
+    line = overload(SECONDS)
+    print(json.dumps(line))
+    assert line["missing"] == 0 and line["duplicates"] == 0, line
+    once, *more, after = line["steps"]
+    for step in more:  # what is too much is refused, and costs what is answered little
+        assert step["good_per_s"] > 0.7 * once["good_per_s"], line
+    assert set(after["codes"]) <= {"event 202", "list 200"}, line
 
 
 def test_soak() -> None:
