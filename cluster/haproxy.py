@@ -27,7 +27,7 @@ from pathlib import Path
 
 from cluster.config import Settings, load_settings
 from cluster.errors import TailorbirdError
-from cluster.haproxy_servers import WAIT_S, with_last_servers, with_lists_apart
+from cluster.haproxy_servers import MARK, WAIT_S, with_last_servers, with_lists_apart
 
 SCRIPT = Path(__file__).with_suffix(".sh")
 DETAIL = "no part of the application answered in time"
@@ -81,8 +81,10 @@ def amended(text: str, settings: Settings) -> str:
     Raises:
         UnknownConfigError: a place where a rule belongs is not there.
     """
-    has_application = text.count("\nbackend ") > 1
-    for place in (_NOT_THERE, _ERROR_FILE, _LAST_ERROR_FILE, _CLIENT, _BACKEND)[: 5 if has_application else 4]:
+    places = [_NOT_THERE, _ERROR_FILE, _LAST_ERROR_FILE, _CLIENT]
+    if text.count("\nbackend ") > 1:  # there is an application
+        places += [_BACKEND, MARK]
+    for place in places:
         if place not in text:
             raise UnknownConfigError(f"its configuration has no line {place.strip().splitlines()[-1]!r}")
     lines = []

@@ -31,6 +31,7 @@ WAIT_S = 2
 _BACKEND = re.compile(r"^backend (?P<name>\S+)\n(?P<body>(?:[ \t].*\n|\n)*)", re.MULTILINE)
 _SERVER = re.compile(r"^ +server (?P<name>\S+) (?P<host>\S+):(?P<port>\d+) (?!.*\bbackup\b).*\n", re.MULTILINE)
 _CHECKED = re.compile(r"^( +server (\S+) \S+) check\b.*?( backup)?$", re.MULTILINE)
+_REPLICA = re.compile(r"^( +server \S+ \S+ track \S+)$", re.MULTILINE)
 _CHECKS = re.compile(r"^ +(?:option httpchk|http-check|default-server) .*\n", re.MULTILINE)
 
 
@@ -68,31 +69,22 @@ def with_lists_apart(text: str, condition: str, is_short: str, most: int, refusa
         most: lists that one replica works on.
         refusal: what those get that there is no room for, as `http-request` has it.
     """
-
-    def doubled(found: re.Match[str]) -> str:
+    for found in list(_BACKEND.finditer(text)):
         block, name, body = found.group(), found["name"], found["body"]
         if MARK not in body:
-            return block
-        lists = name + LISTS_SUFFIX
+            continue
+        lists, chosen = name + LISTS_SUFFIX, f"    use_backend {name} if "
         room = most * max(1, len(_SERVER.findall(body)))
-        body = _CHECKED.sub(
-            lambda line: f"{line[1]} track {name}/{line[2]}{line[3] or f' maxconn {most}'}", _CHECKS.sub("", body)
-        )
         rules = [
             f"timeout queue {WAIT_S}s",
             f"{refusal} if {{ be_conn({lists}) gt {room} }} {is_short}",
             f"{refusal} if {{ be_conn({lists}) gt {room * (1 + WAITING)} }}",
         ]
-        body = body.replace(MARK, "".join(f"    {rule}\n" for rule in rules) + MARK)
-        return f"{block}backend {lists}\n{body}"
-
-    text = _BACKEND.sub(doubled, text)
-    applications = [
-        name.removesuffix(LISTS_SUFFIX) for name, _ in _BACKEND.findall(text) if name.endswith(LISTS_SUFFIX)
-    ]
-    for name in applications:
-        chosen = f"    use_backend {name} if "
-        text = text.replace(chosen, f"    use_backend {name}{LISTS_SUFFIX} if is_{name} {condition}\n{chosen}")
+        body = _CHECKS.sub("", body).replace(MARK, "".join(f"    {rule}\n" for rule in rules) + MARK)
+        body = _CHECKED.sub(rf"\1 track {name}/\2\3", body)
+        body = _REPLICA.sub(rf"\1 maxconn {most}", body)
+        text = text.replace(block, f"{block}backend {lists}\n{body}")
+        text = text.replace(chosen, f"    use_backend {lists} if is_{name} {condition}\n{chosen}")
     return text
 
 

@@ -293,8 +293,8 @@ class Scorer:
         assert matrix is not None
         items = matrix.shape[0]
         new, old, met = np.empty(0, dtype=np.int64), weights, sessions.item
-        if self.fresh is not None:
-            is_new = sessions.item >= items  # which may be of no weight here, as what is forgotten
+        if self.fresh is not None and (is_new := sessions.item >= items).any():
+            # They may be of no weight here, as what is forgotten.
             new = np.flatnonzero(is_new & (weights != 0))
             old, met = np.where(is_new, np.float32(0.0), weights), np.minimum(sessions.item, items - 1)
         found: np.ndarray | sp.csr_matrix

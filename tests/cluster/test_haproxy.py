@@ -175,6 +175,8 @@ def test_an_unknown_configuration_is_left_alone(tmp_path: Path) -> None:
     assert "set-timeout server" in amended(text, Settings())
     with pytest.raises(UnknownConfigError, match="http-reuse always"):
         amended(text.replace("http-reuse always", "http-reuse safe"), Settings())
+    with pytest.raises(UnknownConfigError, match="# Servers in this backend"):
+        amended(text.replace("# Servers in this backend", "# Servers"), Settings())
 
 
 async def test_a_replica_that_serve_does_not_name_for_a_moment_goes_on_serving(tmp_path: Path) -> None:
