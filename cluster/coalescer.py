@@ -2,15 +2,18 @@
 
 Whoever calls often and pays per call (an actor call costs half a millisecond, however little it carries) submits single
 entries here. While calls are in flight entries gather, and leave as one list as soon as a call comes back. Alone an
-entry leaves at once; under load lists grow by themselves.
+entry leaves at once; under load lists grow by themselves. Where a call is much cheaper in company, whoever is about to
+submit an entry says so (`expected`), and those that are there wait a moment for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -33,6 +36,7 @@ class Coalescer(Generic[Given, Answer]):
         in_flight: calls at a time.
         least: entries that are worth a further call while one is out; fewer wait for it.
         patience_s: says how long they wait for it; then they leave all the same. Default: however long it takes.
+        company_s: how long entries wait at most while at least as many more are `expected`.
         weigh: what an entry counts in `max_batch`; default 1.
     """
 
@@ -45,6 +49,7 @@ class Coalescer(Generic[Given, Answer]):
         in_flight: int = 2,
         least: int = 1,
         patience_s: Callable[[], float] = lambda: math.inf,
+        company_s: float = 0.0,
         weigh: Callable[[Given], int] | None = None,
     ) -> None:
         self._send = send
@@ -54,6 +59,9 @@ class Coalescer(Generic[Given, Answer]):
         self._free = self._in_flight = in_flight
         self._least = least
         self._patience_s = patience_s
+        self._company_s = company_s
+        self._expected = 0
+        self._gather_since = 0.0
         self._queue: deque[tuple[Given, asyncio.Future[Answer]]] = deque()
         self._calls: dict[asyncio.Task[None], float] = {}
         self._scheduled = False
@@ -72,6 +80,15 @@ class Coalescer(Generic[Given, Answer]):
             return 0.0
         return asyncio.get_running_loop().time() - max(self._calls.values())
 
+    @contextmanager
+    def expected(self) -> Iterator[None]:
+        """What goes on in here leads to an entry, most likely and soon: those that wait may wait for it."""
+        self._expected += 1
+        try:
+            yield
+        finally:
+            self._expected -= 1
+
     async def submit(self, given: Given, timeout_s: float) -> Answer:
         """The answer to one entry.
 
@@ -86,6 +103,8 @@ class Coalescer(Generic[Given, Answer]):
                 raise OverloadError(f"{len(self._queue)} requests are waiting already", RETRY_AFTER_S)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
+        if not self._queue:
+            self._gather_since = time.monotonic()
         self._queue.append((given, future))
         if self._free and not self._scheduled:
             self._scheduled = True
@@ -110,7 +129,10 @@ class Coalescer(Generic[Given, Answer]):
         self._scheduled = False
         while self._queue:
             if not self._may_leave(len(self._queue)):
-                self._look_again()
+                self._look_again(self._patience_s())
+                return
+            if self._company_comes():
+                self._look_again(self._company_s)
                 return
             batch = self._take()
             if not batch:
@@ -127,11 +149,16 @@ class Coalescer(Generic[Given, Answer]):
             return True
         return asyncio.get_running_loop().time() - max(self._calls.values()) >= self._patience_s()
 
-    def _look_again(self) -> None:
-        """Look when those that wait for a call have waited long enough, unless it comes back before."""
-        if self._free and not self._looks and math.isfinite(patience_s := self._patience_s()):
+    def _company_comes(self) -> bool:
+        if self._expected < len(self._queue):
+            return False
+        return time.monotonic() - self._gather_since < self._company_s
+
+    def _look_again(self, after_s: float) -> None:
+        """Look when those that wait have waited long enough, unless there is a reason to do so before."""
+        if self._free and not self._looks and math.isfinite(after_s):
             self._looks = True
-            asyncio.get_running_loop().call_later(patience_s, self._look)
+            asyncio.get_running_loop().call_later(after_s, self._look)
 
     def _look(self) -> None:
         self._looks = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from graph.ranking import Ranker
 
 _MAX_MAPS = 16
+_COMPANY_S = 0.002
+"""A list ranked alone takes several times as long as one of twenty, so lists wait this long for others on their way."""
 _INLINE_ITEMS = 20_000
 """Up to this many items a batch is ranked on the event loop: it takes milliseconds, and a thread beside the loop would
 have the two wait for each other's turn at the interpreter (5 ms each) many times over."""
@@ -189,13 +192,17 @@ class RecommenderClient:
     def __init__(self, ranking: Ranking, max_batch: int, max_queue: int) -> None:
         self._ranking = ranking
         self._batches: Coalescer[RankQuery, RankedList] = Coalescer(
-            ranking.rank, max_batch=max_batch, max_queue=max_queue, in_flight=1
+            ranking.rank, max_batch=max_batch, max_queue=max_queue, in_flight=1, company_s=_COMPANY_S
         )
 
     @property
     def waiting(self) -> int:
         """How many queries wait for a place in a batch."""
         return self._batches.waiting
+
+    def expected(self) -> AbstractContextManager[None]:
+        """Around what comes before `rank`: lists that wait are ranked together with this one."""
+        return self._batches.expected()
 
     async def rank(self, query: RankQuery, timeout_s: float) -> RankedList:
         """The list of one query.

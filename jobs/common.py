@@ -214,7 +214,7 @@ def _guarded(
         stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
     _stages_s.clear()
-    _heed_sigterm()
+    heed_sigterm()
     try:
         return OK, dict(main(*args, **kwargs))
     except typer.BadParameter as error:
@@ -266,7 +266,7 @@ def _only_the_result_on_stdout() -> Iterator[Callable[[str], None]]:
         os.close(kept)
 
 
-def _heed_sigterm() -> None:
+def heed_sigterm() -> None:
     """Let SIGTERM end a job as Ctrl-C does, so that `finally` blocks run and a transaction is rolled back."""
 
     def interrupt(signum: int, frame: FrameType | None) -> None:

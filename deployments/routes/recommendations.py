@@ -86,7 +86,9 @@ async def _recommend(request: RecommendRequest, services: Services) -> bytes:
         if stored is not None and shown.user_id is not None and stored != shown.user_id:
             raise InputError("is a list of somebody else", "recommendation_id")
         stored, before = stored or shown.user_id, shown.items
-    view = await stored_view_of(services, stored, request.session, timeout_s / 2)  # what is left is for the ranking
+    with services.recommender.expected():
+        # Half of the time: what is left is for the ranking.
+        view = await stored_view_of(services, stored, request.session, timeout_s / 2)
     if view.degraded:
         services.meter.degraded()
     query = await query_of(services, request, view, before)

@@ -59,6 +59,55 @@ async def test_fewer_wait_no_longer_than_patience_lasts() -> None:
     assert await asyncio.gather(*tasks) == [0, 1, 2]
 
 
+async def test_entries_wait_for_those_that_are_expected() -> None:
+    echo = Echo()
+    lane: Coalescer[int, int] = Coalescer(echo, max_batch=8, max_queue=100, in_flight=1, company_s=5.0)
+
+    async def come(n: int, ready: asyncio.Event) -> int:
+        with lane.expected():
+            await ready.wait()
+        return await lane.submit(n, 5)
+
+    early, late = asyncio.Event(), asyncio.Event()
+    tasks = [asyncio.create_task(come(n, early if n < 2 else late)) for n in range(4)]
+    await asyncio.sleep(0.01)
+    early.set()
+    await asyncio.sleep(0.05)
+    assert echo.lists == [] and lane.waiting == 2  # as many are on their way as wait
+    tasks.append(asyncio.create_task(come(4, early)))
+    await asyncio.sleep(0.05)
+    assert echo.lists == [[0, 1, 4]]  # fewer are
+    late.set()
+    assert await asyncio.gather(*tasks) == [0, 1, 2, 3, 4]
+    assert echo.lists == [[0, 1, 4], [2, 3]]
+
+
+async def test_nobody_waits_longer_for_company_than_that_is_worth() -> None:
+    lane: Coalescer[int, int] = Coalescer(Echo(), max_batch=8, max_queue=100, in_flight=1, company_s=0.3)
+    began = time.monotonic()
+    with lane.expected():
+        assert await lane.submit(1, 5) == 1
+    assert time.monotonic() - began > 0.29
+    began = time.monotonic()
+    assert await lane.submit(2, 5) == 2
+    assert time.monotonic() - began < 0.25  # nobody is expected any more, though the one from before never came
+
+
+async def test_whoever_waited_for_a_call_does_not_wait_for_company_too() -> None:
+    echo = Echo()
+    echo.gate.clear()
+    lane: Coalescer[int, int] = Coalescer(echo, max_batch=8, max_queue=100, in_flight=1, company_s=0.3)
+    tasks = [asyncio.create_task(lane.submit(0, 5))]
+    await asyncio.sleep(0.01)
+    tasks.append(asyncio.create_task(lane.submit(1, 5)))
+    await asyncio.sleep(0.4)
+    with lane.expected():
+        echo.gate.set()
+        began = time.monotonic()
+        assert await asyncio.gather(*tasks) == [0, 1]
+        assert time.monotonic() - began < 0.25
+
+
 async def test_a_further_call_leaves_for_enough_entries_only() -> None:
     echo = Echo()
     echo.gate.clear()
