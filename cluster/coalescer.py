@@ -131,8 +131,8 @@ class Coalescer(Generic[Given, Answer]):
             if not self._may_leave(len(self._queue)):
                 self._look_again(self._patience_s())
                 return
-            if self._company_comes():
-                self._look_again(self._company_s)
+            if (company_s := self._company_comes_for()) > 0:
+                self._look_again(company_s)
                 return
             batch = self._take()
             if not batch:
@@ -149,10 +149,11 @@ class Coalescer(Generic[Given, Answer]):
             return True
         return asyncio.get_running_loop().time() - max(self._calls.values()) >= self._patience_s()
 
-    def _company_comes(self) -> bool:
+    def _company_comes_for(self) -> float:
+        """How much longer those that wait may wait for those that are expected, in seconds."""
         if self._expected < len(self._queue):
-            return False
-        return time.monotonic() - self._gather_since < self._company_s
+            return 0.0
+        return self._gather_since + self._company_s - time.monotonic()
 
     def _look_again(self, after_s: float) -> None:
         """Look when those that wait have waited long enough, unless there is a reason to do so before."""

@@ -93,6 +93,21 @@ async def test_nobody_waits_longer_for_company_than_that_is_worth() -> None:
     assert time.monotonic() - began < 0.25  # nobody is expected any more, though the one from before never came
 
 
+async def test_a_look_that_another_batch_was_owed_makes_nobody_wait_longer() -> None:
+    echo = Echo()
+    lane: Coalescer[int, int] = Coalescer(echo, max_batch=8, max_queue=100, in_flight=1, company_s=1.0)
+    with lane.expected():
+        waits = asyncio.create_task(lane.submit(1, 5))
+        await asyncio.sleep(0.1)
+        assert lane.waiting == 1  # the look that it is owed comes 1 s after it
+    assert await asyncio.gather(waits, lane.submit(2, 5)) == [1, 2]
+    with lane.expected():
+        await asyncio.sleep(0.3)
+        began = time.monotonic()
+        assert await lane.submit(3, 5) == 3
+    assert 0.9 < time.monotonic() - began < 1.4  # not until the second look after that one
+
+
 async def test_whoever_waited_for_a_call_does_not_wait_for_company_too() -> None:
     echo = Echo()
     echo.gate.clear()
