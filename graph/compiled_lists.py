@@ -40,11 +40,19 @@ def best_places(scores: np.ndarray, places: np.ndarray, values: np.ndarray) -> N
 
 
 @comparing
-def strongest(ends: np.ndarray, parts: np.ndarray, told: np.ndarray, weights: np.ndarray, events: np.ndarray) -> None:
+def strongest(
+    ends: np.ndarray,
+    strength: np.ndarray,
+    parts: np.ndarray,
+    told: np.ndarray,
+    weights: np.ndarray,
+    events: np.ndarray,
+) -> None:
     """Of the parts (P, n) that each session's events carry of its n items, the greatest for each item, greatest first.
 
-    `weights` (Q, n, c) and `events` (Q, n, c) are filled for the first `told` (Q,) items of a session; where there are
-    fewer than c events the rest stays as it was.
+    Events whose `strength` (P,) is negative are left out: what is unlike a thing that was refused is not in a list
+    "because of" that thing. `weights` (Q, n, c) and `events` (Q, n, c) are filled for the first `told` (Q,) items of a
+    session; where there are fewer than c such events the rest stays as it was.
     """
     count = weights.shape[2]
     for query in range(len(ends) - 1):
@@ -53,7 +61,7 @@ def strongest(ends: np.ndarray, parts: np.ndarray, told: np.ndarray, weights: np
             found = 0
             for row in range(ends[query], ends[query + 1]):
                 part = parts[row, place]
-                if found == count and part <= weight[count - 1]:
+                if strength[row] < 0 or found == count and part <= weight[count - 1]:
                     continue
                 found = insert(weight, event, found, part, row)
 

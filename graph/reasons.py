@@ -49,9 +49,9 @@ def reasons_of(
     """For each of Q lists of n places the reasons, of each place the greatest first.
 
     The `count` events that carried most are named (`because_liked`), the content's share goes to the event most alike
-    (`similar_text`), the biases to `popular`, or to `fresh` for what nobody met yet. What rules and exploration add is
-    told by whoever knows of them. What the other events carried together, through people with the same taste, is
-    `people_like_you`, and may be negative.
+    (`similar_text`), the biases to `popular`, or to `fresh` for what nobody met yet. What was disliked is never named.
+    What rules and exploration add is told by whoever knows of them. What the other events carried together, through
+    people with the same taste, is `people_like_you`, and may be negative.
 
     Args:
         sessions: of the lists. item_ids: of all items. lengths: (Q,) places that each list has; 0 for no reasons.
@@ -63,9 +63,10 @@ def reasons_of(
     weight = np.zeros((queries, width, count + 1), dtype=np.float64)
     who = np.full(weight.shape, -1, dtype=np.int64)
     told = np.asarray(lengths, dtype=np.int64)
-    strongest(sessions.offsets, parts.liked, told, weight[:, :, :count], who[:, :, :count])
-    strongest(sessions.offsets, parts.text, told, weight[:, :, count:], who[:, :, count:])
-    weight[:, :, count] = np.where(known[:, None], parts.text_total, 0.0)
+    ends, strength = sessions.offsets, sessions.strength
+    strongest(ends, strength, parts.liked, told, weight[:, :, :count], who[:, :, :count])
+    strongest(ends, strength, parts.text, told, weight[:, :, count:], who[:, :, count:])
+    weight[:, :, count] = np.where(known[:, None] & (who[:, :, count] >= 0), parts.text_total, 0.0)
     np.maximum(weight, 0.0, out=weight)
     biases = np.zeros((queries, width, len(parts.biases)))
     for place, part in enumerate(parts.biases.values()):

@@ -25,7 +25,7 @@ POPULAR = 200
 """Popular items that always compete. They are in the index as well, with their biases."""
 MAX_MORE = 2_000
 """Up to this many more are retrieved where so many may not be shown."""
-ROOM = 64
+ROOM = 32
 """Where the index knows the whole score, so many are retrieved beyond what is asked for: for twins, and for what
 changes places when half precision becomes single."""
 SCALE_SESSIONS, SCALE_EVENTS = 256, 20

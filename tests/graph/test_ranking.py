@@ -99,6 +99,17 @@ def test_reasons_add_up_to_the_score(ranker: Ranker, data: Interactions) -> None
         assert any(reason.kind == "because_liked" for entry in found.items for reason in entry.reasons)
 
 
+def test_what_was_disliked_is_no_reason(ranker: Ranker) -> None:
+    disliked = set(LOUD[1:5])
+    session = view((LOUD[0], "like"), *((item, "dislike") for item in sorted(disliked)))
+    only = view(*((item, "dislike") for item in sorted(disliked)))
+    for found in ranker.rank([RankQuery(session, n=100), RankQuery(only, n=100)]):
+        assert found.items
+        for entry in found.items:
+            assert sum(reason.weight for reason in entry.reasons) == pytest.approx(entry.score, abs=1e-6)
+            assert not disliked & {reason.item_id for reason in entry.reasons}
+
+
 def test_without_explaining_there_are_no_reasons_and_the_same_list(ranker: Ranker, data: Interactions) -> None:
     plain = ranker.rank([RankQuery(data.view(1), explain=False)])[0].items
     told = ranker.rank([RankQuery(data.view(1))])[0].items
