@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from cluster.catalogue import Catalogue, yielding
 from cluster.messages import Item, RankedItem, RankQuery, SessionView
+from deployments.chat.limits import Years
 from deployments.chat.moods import lexicon_of
 from deployments.chat.titles import TitleIndex
 from deployments.chat.wishes import Reader, Turns, Wish
@@ -64,15 +65,12 @@ class ChatRetriever:
                 timestamps_ms=tuple(now_ms + place for place in range(count)),
             )
         refused = self._catalogue.in_categories(self._tenant, wish.refused) if wish.refused else frozenset()
-        excluded = refused.union(wish.titles, wish.unwanted, wish.without)
+        excluded = refused.union(wish.titles, wish.unwanted, wish.without, *map(self._between, wish.years_out))
         return RankQuery(view, wish.count, allowed=self._allowed(wish, excluded), excluded=excluded)
 
     def _allowed(self, wish: Wish, excluded: frozenset[str]) -> frozenset[str] | None:
         """Items of these years and this price, in all wanted categories, or in any of them where those are few."""
-        first, last = wish.years
-        asked = (("year", ">=", first), ("year", "<=", last), ("price", "<=", wish.price))
-        limits = [f"{name} {sign} {n:.12g}" for name, sign, n in asked if n is not None and name in self._numbers]
-        within = self._catalogue.matching(self._tenant, " and ".join(limits)) if limits else None
+        within = self._matching(wish.years, wish.price)
         if not wish.wanted:
             return within
         each = [self._catalogue.in_categories(self._tenant, (category,)) for category in wish.wanted]
@@ -80,6 +78,16 @@ class ChatRetriever:
             each = [items & within for items in each]
         every = frozenset.intersection(*each)
         return every if len(every - excluded) >= wish.count else frozenset[str]().union(*each)
+
+    def _between(self, years: Years) -> frozenset[str]:
+        """Items of these years."""
+        return self._matching(years, None) or frozenset()
+
+    def _matching(self, years: Years, price: float | None) -> frozenset[str] | None:
+        """Items of these years that cost no more; None where nothing is asked for that items have."""
+        asked = (("year", ">=", years[0]), ("year", "<=", years[1]), ("price", "<=", price))
+        limits = [f"{name} {sign} {n:.12g}" for name, sign, n in asked if n is not None and name in self._numbers]
+        return self._catalogue.matching(self._tenant, " and ".join(limits)) if limits else None
 
 
 def newest_message(messages: Iterable[tuple[str, str]]) -> str:

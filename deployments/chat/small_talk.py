@@ -14,8 +14,10 @@ PROMPT_VERSION = "small-talk-1"
 
 _THANKS = re.compile(
     r"(?:(?:ok(?:ay)?|great|perfect|cool|nice|good|no|thanks|thank you|thx|cheers|so much|very much|a lot|bye|goodbye"
-    r"|good night|see you(?: later| soon)?|that(?:'s| is) (?:all|it)|that will do"
-    r"|好的?|谢谢你?|多谢|再见|拜拜|晚安|没有了|不用了)[\s,.!;，。！；]*)+",
+    r"|good night|see you(?: later| soon)?|that(?:'s| is) (?:all|it)|that will do|for (?:now|your help|the tips?|that)"
+    r"|that (?:was|is) (?:great|perfect|helpful|good|all|it)|(?:you(?:'re| are) )?very helpful"
+    r"|i(?:'ll| will) watch (?:it|that)"
+    r"|好的?|谢谢你?(?:的(?:推荐|帮助))?|多谢|再见|拜拜|晚安|没有了|不用了|太好了|很有帮助)[\s,.!;，。！；]*)+",
     re.IGNORECASE,
 )
 _POLITE = re.compile(
@@ -23,7 +25,8 @@ _POLITE = re.compile(
 )
 _HELP = re.compile(
     r"(?:(?:hi|hello|hey|你好|您好)[\s,.!，。！]*)?"
-    r"(?:help|what (?:can|do) you do|who are you|what are you|how does this work|how do you work"
+    r"(?:help(?: me)?|what (?:can|do) you (?:do|offer)(?: for me| here)?|who are you|what are you"
+    r"|how does this work|how do you work"
     r"|你(?:能|会)(?:做|干)?什么|你是谁|怎么用|帮助)[\s.!?。！？]*",
     re.IGNORECASE,
 )

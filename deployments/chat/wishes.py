@@ -7,16 +7,20 @@ later message says otherwise. "The second one" is an item of the answer before, 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from deployments.chat import phrases
+from deployments.chat import limits, phrases
 from deployments.chat.moods import LONGEST, Lexicon
-from deployments.chat.titles import HAN, MARKS, TitleIndex, words_of
+from deployments.chat.refusals import refused_places
+from deployments.chat.titles import MARKS, TitleIndex, words_of
 from generation.templates import NOTHING_FITS
 
 DEFAULT_ITEMS = 3
+_ASKS = re.compile(r"\W*(?:is|was|are|does|did)\b", re.IGNORECASE)
+"""A question about what stands next: "Is Fargo scary?"."""
 Turns = Sequence[tuple[str, str]]
 """(role, text), oldest first."""
 
@@ -38,7 +42,9 @@ class Wish:
     """The id of the one item that is asked about."""
     kind: str = "chat"
     """What to write: chat, or for `about` reason (why this one) or pitch (what is it)."""
-    years: phrases.Years = (None, None)
+    years: limits.Years = (None, None)
+    years_out: tuple[limits.Years, ...] = ()
+    """Years that are refused."""
     price: float | None = None
     """At most."""
     text: str = ""
@@ -70,37 +76,45 @@ class Reader:
 
     def _next(self, wish: Wish, text: str, shown: list[str], ever: list[str]) -> Wish:
         """The wish after one more message of the person."""
-        wish = replace(wish, about=None, kind="chat", without=())
+        wish = Wish() if phrases.ANEW.search(text) else replace(wish, about=None, kind="chat", without=())
         words = words_of(text)
         said = self.titles.find(text)
-        places = {place for _, named_at in said for place in named_at}
-        named = [entry for entry in said if not _is_refused(words, entry[1].start) or phrases.WHY.search(text)]
-        refusals = tuple(entry[0] for entry in said if entry not in named)
-        count = phrases.count_of(text, len(shown), wish.count, self._counted(words, places))
-        if (pointed := phrases.place_of(text, len(shown))) is not None:
-            item_id, before = shown[pointed[0]], pointed[1]
-            if phrases.LIKE.search(before):
-                named.append((item_id, range(0)))
-            elif phrases.NOT.search(before):
-                return replace(wish, unwanted=(*wish.unwanted, item_id), count=count)
-            else:
-                return replace(wish, about=item_id, kind=_kind(text))
+        lengths = {named_at.start: len(named_at) for _, named_at in said}
+        refused_at = refused_places(words, lambda place: lengths.get(place) or self._category_at(words, place))
+        titled = {place for _, named_at in said for place in named_at}
+        is_met = phrases.MET.search(text) and not (phrases.PRAISE.search(text) or phrases.SIMILAR.search(text))
+        kept = [entry for entry in said if phrases.WHY.search(text) or not (is_met or entry[1].start in refused_at)]
+        refusals = [entry[0] for entry in said if entry not in kept]
+        named = list(kept)
+        count = phrases.count_of(text, len(shown), wish.count, self._counted(words, titled))
+        pointed, before = phrases.places_of(text, len(shown))
+        if phrases.NOT.search(before):
+            refusals += [shown[place] for place in pointed]
+        elif phrases.LIKE.search(before):
+            named += [(shown[place], range(0)) for place in pointed]
+        elif pointed:
+            return replace(wish, about=shown[pointed[0]], kind=_kind(text))
         if named and _is_about(text, words, named, shown):
             return replace(wish, about=named[0][0], kind=_kind(text))
-        wanted, refused, taken = self._categories(words, places)
-        years = phrases.years_of(text, time.gmtime().tm_year)
-        price = phrases.price_of(text)
-        telling = list(_telling(words, taken))
+        wanted, refused, taken = self._categories(words, titled, refused_at)
+        if phrases.TOLERATED.search(text):
+            wish = replace(wish, refused=tuple(category for category in wish.refused if category not in wanted))
+            wanted = ()
+        if phrases.ANY_KIND.search(text):
+            wish = replace(wish, wanted=(), text="")
+        wish = _in_years(wish, text)
+        price = limits.price_of(text)
+        telling = list(_telling(words, taken | refused_at))
         meant = " ".join(telling) if set(telling) - phrases.WEAK else ""
         titles = tuple(dict.fromkeys(item_id for item_id, _ in named)) or wish.titles
-        return Wish(
+        return replace(
+            wish,
             titles=tuple(item_id for item_id in titles if item_id not in refusals),
             wanted=wanted or tuple(category for category in wish.wanted if category not in refused),
             refused=tuple(c for c in dict.fromkeys(wish.refused + refused) if c not in wanted),
             count=count,
-            unwanted=tuple(i for i in dict.fromkeys(wish.unwanted + refusals) if i not in dict(named)),
+            unwanted=tuple(i for i in dict.fromkeys([*wish.unwanted, *refusals]) if i not in dict(named)),
             without=tuple(dict.fromkeys(ever)) if phrases.OTHERS.search(text) else (),
-            years=years or ((None, None) if phrases.ANY_YEAR.search(text) else wish.years),
             price=wish.price if price is None else price,
             text=meant or ("" if named or wanted else wish.text),
         )
@@ -122,7 +136,9 @@ class Reader:
         """How many words from a place on are a category's; 0 where there is none."""
         return next((n for n in range(LONGEST, 0, -1) if tuple(words[place : place + n]) in self.categories), 0)
 
-    def _categories(self, words: list[str], titled: set[int]) -> tuple[tuple[str, ...], tuple[str, ...], set[int]]:
+    def _categories(
+        self, words: list[str], titled: set[int], refused_at: set[int]
+    ) -> tuple[tuple[str, ...], tuple[str, ...], set[int]]:
         """Categories that are wanted and refused, outside of titles; and the places of all words that are taken."""
         taken = set(titled)
         wanted: dict[str, None] = {}
@@ -134,13 +150,24 @@ class Reader:
                 continue
             taken.update(places)
             category = self.categories[tuple(words[position : position + length])]
-            (refused if _is_refused(words, position) else wanted)[category] = None
+            (refused if position in refused_at else wanted)[category] = None
         return tuple(category for category in wanted if category not in refused), tuple(refused), taken
+
+
+def _in_years(wish: Wish, text: str) -> Wish:
+    """The wish with the years that a message asks for, refuses, or takes back."""
+    if limits.ANY_YEAR.search(text):
+        return replace(wish, years=(None, None), years_out=())
+    found = limits.years_of(text, time.gmtime().tm_year)
+    if found is None:
+        return wish
+    years, is_refused = found
+    return replace(wish, years_out=(*wish.years_out, years)) if is_refused else replace(wish, years=years)
 
 
 def _relaxed(wish: Wish, before: Wish) -> Wish:
     """What still holds of a wish that nothing fitted: not the years and the price that it added, else nothing of it."""
-    easier = replace(wish, years=before.years, price=before.price)
+    easier = replace(wish, years=before.years, years_out=before.years_out, price=before.price)
     return easier if easier != wish else before
 
 
@@ -153,29 +180,14 @@ def _is_about(text: str, words: list[str], named: list[tuple[str, range]], shown
     item_id, places = named[0]
     if phrases.SIMILAR.search(text):
         return False
-    if phrases.ABOUT.search(text) or (phrases.WHY.search(text) and item_id in shown):
+    if (
+        phrases.ABOUT.search(text)
+        or (_ASKS.match(text) and places.start <= 2)
+        or (phrases.WHY.search(text) and item_id in shown)
+    ):
         return True
     before = words[: places.start]
     return len(named) == 1 and any(tuple(before[-len(ask) :]) == ask for ask in phrases.BY_NAME)
-
-
-def _is_refused(words: list[str], position: int) -> bool:
-    """Whether a refusal stands before a word in the same clause, and not too far from it."""
-    clause: list[str] = []
-    left = float(phrases.REACH)
-    for place in range(position - 1, -1, -1):
-        word = words[place]
-        left -= 0.5 if HAN.match(word) else 1.0
-        if word == "but" and place and words[place - 1] in phrases.ALL_BUT:
-            return True
-        if word in phrases.BREAKS or left < 0:
-            break
-        clause.insert(0, word)
-    return any(
-        tuple(clause[start : start + len(refusal)]) == refusal
-        for refusal in phrases.REFUSALS
-        for start in range(len(clause) - len(refusal) + 1)
-    )
 
 
 def _telling(words: list[str], taken: set[int]) -> Iterable[str]:
@@ -184,6 +196,6 @@ def _telling(words: list[str], taken: set[int]) -> Iterable[str]:
     Chinese is left out: without a dictionary there is no telling its words apart.
     """
     for place, word in enumerate(words):
-        known = place in taken or word in phrases.COMMON or word in phrases.BREAKS or (word,) in phrases.REFUSALS
-        if not known and len(word) > 2 and word.isascii() and not word[0].isdigit() and not _is_refused(words, place):
+        known = place in taken or word in phrases.COMMON
+        if not known and len(word) > 2 and word.isascii() and not word[0].isdigit():
             yield word

@@ -18,6 +18,7 @@ from cluster.errors import InputError, NotFoundError, UnavailableError
 from cluster.ids import new_id
 from cluster.messages import RankedList, TextDone, TextPiece, WriteTask
 from deployments.chat.lists import chat_list
+from deployments.chat.questions import after, answer_to
 from deployments.chat.retrieval import newest_message
 from deployments.chat.small_talk import language_of, small_talk
 from deployments.chat.wishes import Turns
@@ -88,6 +89,8 @@ async def chat(body: ChatRequest, request: Request, services: ServicesDep) -> Re
         tasks, ranked = await _tasks(body, messages, stops, max_tokens, language, services, request_id_of(request))
         extra = _extra(ranked)
         writing = [services.writer.write(task) for task in tasks]
+        if len(tasks[0].items) == 1 and (fact := answer_to(newest, tasks[0].items[0], language)) is not None:
+            writing = [after(fact, frames, language, max_tokens, stops) for frames in writing]
     if body.stream:
         frames = await peeked(writing[0])
         usage = body.stream_options is not None and body.stream_options.include_usage

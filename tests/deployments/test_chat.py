@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -133,3 +134,29 @@ async def test_a_chat_finds_by_meaning_within_what_else_is_asked_for(
     assert rock[0] == "loud/5" and "静-7" not in rock
     meaning.found = []
     assert await ids_for("something for gentle waterfalls") == usual
+
+
+async def test_a_question_about_a_fact_is_answered_by_the_catalogue(app: App, writer: Notes) -> None:
+    answer = (await ask(app, "When was Noise 3 released?")).json()
+    assert answer["choices"][0]["message"]["content"] == "Year: 1983. You could try Noise 3."
+    assert answer["tailorbird"]["item_ids"] == ["loud/3"]
+    unknown = (await ask(app, "Who directed Noise 3?")).json()["choices"][0]["message"]["content"]
+    assert unknown.startswith("The catalogue does not say. ")
+    assert "目录里没有写。" in (await ask(app, "Noise 3的导演是谁？")).json()["choices"][0]["message"]["content"]
+
+
+async def test_the_fact_before_a_text_is_streamed_and_ends_where_the_client_says(app: App, writer: Notes) -> None:
+    streamed = (await ask(app, "When was Noise 3 released?", stream=True)).text
+    pieces = [json.loads(line[6:]) for line in streamed.splitlines() if line.startswith("data: {")]
+    text = "".join(piece["choices"][0]["delta"].get("content", "") for piece in pieces)
+    assert text == "Year: 1983. You could try Noise 3."
+    stopped = (await ask(app, "When was Noise 3 released?", stop="1983")).json()["choices"][0]
+    assert (stopped["message"]["content"], stopped["finish_reason"]) == ("Year:", "stop")
+    short = (await ask(app, "When was Noise 3 released?", max_tokens=1)).json()["choices"][0]
+    assert (short["message"]["content"], short["finish_reason"]) == ("Year:", "length")
+
+
+async def test_years_that_are_refused_are_not_shown(app: App, writer: Notes) -> None:
+    answer = (await ask(app, "five picks, nothing older than 1990")).json()
+    assert len(answer["tailorbird"]["item_ids"]) == 5
+    assert all(one.startswith("loud/1") for one in answer["tailorbird"]["item_ids"])

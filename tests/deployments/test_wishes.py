@@ -68,6 +68,26 @@ def ask(retriever: ChatRetriever, *turns: str, seen: frozenset[str] = frozenset(
         ("别的喜剧", (), ("Comedy",), ()),
         ("今晚看一部 thriller", (), ("Thriller",), ()),
         ("给孩子看的", (), ("Children's",), ()),
+        ("有没有好看的科幻片", (), ("Sci-Fi",), ()),
+        ("有没有像Alien一样的片子", ("alien",), (), ()),
+        ("我不是不喜欢喜剧", (), ("Comedy",), ()),
+        ("not a drama or a horror film", (), (), ("Drama", "Horror")),
+        ("not comedy, drama or horror", (), (), ("Comedy", "Drama", "Horror")),
+        ("not horror, comedy", (), ("Comedy",), ("Horror",)),
+        ("I don't want to see a drama or a comedy", (), (), ("Comedy", "Drama")),
+        ("neither horror nor drama", (), (), ("Drama", "Horror")),
+        ("I'm not in the mood for drama", (), (), ("Drama",)),
+        ("I can't stand comedies", (), (), ("Comedy",)),
+        ("I'm tired of action movies, something funny", (), ("Comedy",), ("Action",)),
+        ("horror is not my thing", (), (), ("Horror",)),
+        ("not only comedies", (), ("Comedy",), ()),
+        ("I don't mind horror", (), (), ()),
+        ("something like alien but funny", ("alien",), ("Comedy",), ()),
+        ("I need some speed in my life", (), (), ()),
+        ("like Speed Racer", (), (), ()),
+        ("something like star wars", ("star",), (), ()),
+        ("I like it", (), (), ()),
+        ("I've seen Alien and loved it, something similar", ("alien",), (), ()),
     ],
 )
 def test_titles_categories_and_moods(
@@ -110,6 +130,11 @@ def test_titles_categories_and_moods(
         ("a 2 hour comedy", 3),
         ("comedies of 1995", 3),
         ("Seven thrillers", 5),
+        ("just a couple", 2),
+        ("a couple of comedies", 2),
+        ("a film about a couple in love", 3),
+        ("make it four", 4),
+        ("两个人看的爱情片", 3),
     ],
 )
 def test_lengths(retriever: ChatRetriever, text: str, count: int) -> None:
@@ -218,6 +243,13 @@ ANSWER = "If you liked Alien, you could try The Godfather, a story. Babe is gent
         ("Who directed Psycho?", "psycho", "pitch"),
         ("When was Psycho released?", "psycho", "pitch"),
         ("Is there something as good as Alien, like it?", None, "chat"),
+        ("Is Alien scary?", "alien", "pitch"),
+        ("do you have psycho?", "psycho", "pitch"),
+        ("why?", "father", "reason"),
+        ("为什么", "father", "reason"),
+        ("why did you pick number two?", "babe", "reason"),
+        ("how long is it?", "father", "pitch"),
+        ("Alien的导演是谁？", "alien", "pitch"),
         ("Do you have Psycho?", "psycho", "pitch"),
         ("I want to watch The Godfather", "father", "pitch"),
         ("I want to watch something like The Godfather", None, "chat"),
@@ -282,6 +314,9 @@ def test_likeness_to_refusal_of_and_others_than_what_was_shown(retriever: ChatRe
         ("nothing but comedies like Alien", ("alien",), ()),
         ("Why not Alien?", ("alien",), ()),
         ("不要《Alien》", (), ("alien",)),
+        ("I hated Alien", (), ("alien",)),
+        ("I've seen Alien and Speed already", (), ("alien", "speed")),
+        ("我看过Alien了", (), ("alien",)),
     ],
 )
 def test_a_title_that_is_refused_is_no_wish(
@@ -292,6 +327,53 @@ def test_a_title_that_is_refused_is_no_wish(
     view = SessionView("u", (), (), (), ())
     assert set(unwanted) <= retriever.query(wish, view).excluded
     assert ask(retriever, text, "Try Babe.", "a shorter list").unwanted == unwanted
+
+
+@pytest.mark.parametrize(
+    ("text", "titles", "unwanted", "without"),
+    [
+        ("not the first and the third", (), ("father", "speed"), False),
+        ("I have seen the first two", (), ("father", "babe"), False),
+        ("I liked the second one", ("babe",), (), False),
+        ("I didn't like the second one", (), ("babe",), False),
+        ("one more", (), (), True),
+        ("next", (), (), True),
+        ("换一批", (), (), True),
+    ],
+)
+def test_what_is_said_of_several_of_the_list(
+    retriever: ChatRetriever, text: str, titles: tuple[str, ...], unwanted: tuple[str, ...], without: bool
+) -> None:
+    wish = ask(retriever, "hello", ANSWER, text, seen=frozenset({"alien"}))
+    assert (wish.titles, wish.unwanted, bool(wish.without)) == (titles, unwanted, without)
+
+
+def test_a_refused_place_leaves_the_rest_of_the_message(retriever: ChatRetriever) -> None:
+    wish = ask(retriever, "hello", ANSWER, "not the first one, something funny", seen=frozenset({"alien"}))
+    assert (wish.unwanted, wish.wanted) == (("father",), ("Comedy",))
+
+
+def test_a_wish_can_be_taken_back(retriever: ChatRetriever) -> None:
+    assert ask(retriever, "a horror film from 1979", "Try Alien.", "start over") == Wish()
+    assert ask(retriever, "no drama", "Try Babe.", "forget that, a comedy") == Wish(wanted=("Comedy",))
+    taken_back = ask(retriever, "a comedy, not horror", "Try Babe.", "any genre is fine")
+    assert (taken_back.wanted, taken_back.refused) == ((), ("Horror",))
+
+
+@pytest.mark.parametrize(
+    ("text", "years"),
+    [
+        ("nothing older than 1990", (None, 1989)),
+        ("no films before 1980", (None, 1979)),
+        ("anything but the 80s", (1980, 1989)),
+        ("a drama, but nothing after 2000", (2001, None)),
+        ("不要1990年以前的", (None, 1989)),
+    ],
+)
+def test_years_that_are_refused(retriever: ChatRetriever, text: str, years: tuple[int | None, int | None]) -> None:
+    wish = ask(retriever, text)
+    assert (wish.years, wish.years_out) == ((None, None), (years,))
+    assert ask(retriever, text, "Try Babe.", "any year").years_out == ()
 
 
 def test_what_nothing_fitted_holds_no_longer(retriever: ChatRetriever) -> None:
