@@ -1,9 +1,8 @@
-"""From interactions to a DGL heterograph of users, items and what is known about items."""
+"""From interactions to a DGL heterograph of users and items (why of no more: docs/decisions/0037-relations.md)."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,9 +16,7 @@ MET = ("user", "met", "item")
 MET_BY = ("item", "met_by", "user")
 
 
-def build_graph(
-    pairs: Pairs, relations: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None
-) -> dgl.DGLGraph:
+def build_graph(pairs: Pairs) -> dgl.DGLGraph:
     """The graph that the encoder works on.
 
     Edges `met` and `met_by` carry `strength`, signed, and `norm`: the weight of a symmetrically normalised propagation,
@@ -27,8 +24,6 @@ def build_graph(
 
     Args:
         pairs: users and items, each pair once.
-        relations: further node types by name, each with edges from items: item numbers, node numbers, weights. A
-            relation `category` adds the edges (item, has_category, category) and back.
     """
     os.environ.setdefault("DGLBACKEND", "pytorch")
     import dgl
@@ -37,23 +32,12 @@ def build_graph(
     users, items = pairs.shape
     user, item = torch.from_numpy(pairs.user.astype(np.int64)), torch.from_numpy(pairs.item.astype(np.int64))
     edges = {MET: (user, item), MET_BY: (item, user)}
-    nodes = {"user": users, "item": items}
-    weights = {}
-    for name, (source, node, weight) in (relations or {}).items():
-        a, b = torch.from_numpy(source.astype(np.int64)), torch.from_numpy(node.astype(np.int64))
-        edges[("item", f"has_{name}", name)] = (a, b)
-        edges[(name, f"of_{name}", "item")] = (b, a)
-        nodes[name] = int(node.max()) + 1 if len(node) else 1
-        weights[name] = torch.from_numpy(symmetric_norm(source, node, weight))
-    g = dgl.heterograph(edges, num_nodes_dict=nodes)
+    g = dgl.heterograph(edges, num_nodes_dict={"user": users, "item": items})
     strength = torch.from_numpy(pairs.strength.astype(np.float32))
     norm = torch.from_numpy(symmetric_norm(pairs.user, pairs.item, np.maximum(pairs.strength, 0.0)))
     for edge in (MET, MET_BY):
         g.edges[edge].data["strength"] = strength
         g.edges[edge].data["norm"] = norm
-    for name, weight_of in weights.items():
-        g.edges[f"has_{name}"].data["norm"] = weight_of
-        g.edges[f"of_{name}"].data["norm"] = weight_of
     return g
 
 

@@ -61,7 +61,7 @@ def strongest(
             found = 0
             for row in range(ends[query], ends[query + 1]):
                 part = parts[row, place]
-                if strength[row] < 0 or found == count and part <= weight[count - 1]:
+                if strength[row] < 0 or (found == count and part <= weight[count - 1]):
                     continue
                 found = insert(weight, event, found, part, row)
 

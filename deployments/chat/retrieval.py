@@ -52,9 +52,7 @@ class ChatRetriever:
 
     def query(self, wish: Wish, view: SessionView) -> RankQuery:
         """The ranking query for a wish of this person. It may walk over the catalogue: call it in a thread."""
-        if wish.about is not None:
-            return RankQuery(view, 1, allowed=frozenset({wish.about}), include_seen=True)
-        if count := len(wish.titles):
+        if (count := len(wish.titles)) and wish.kind != "pitch":
             # Alone: a long history would outvote what was just said. What the person has seen stays out all the same.
             now_ms = round(time.time() * 1000)
             view = replace(
@@ -64,6 +62,8 @@ class ChatRetriever:
                 values=(None,) * count,
                 timestamps_ms=tuple(now_ms + place for place in range(count)),
             )
+        if wish.about is not None:
+            return RankQuery(view, 1, allowed=frozenset({wish.about}), include_seen=True)
         refused = self._catalogue.in_categories(self._tenant, wish.refused) if wish.refused else frozenset()
         excluded = refused.union(wish.titles, wish.unwanted, wish.without, *map(self._between, wish.years_out))
         return RankQuery(view, wish.count, allowed=self._allowed(wish, excluded), excluded=excluded)

@@ -391,7 +391,9 @@ def test_the_query_of_a_wish(retriever: ChatRetriever) -> None:
     every = retriever.query(Wish((), ("Comedy", "Sci-Fi"), (), 3), view)
     assert every.allowed == {"mars", "babe", "alien", "star"}  # one item is in both: too few
     about = retriever.query(Wish(about="star", kind="reason"), view)
-    assert about.allowed == {"star"} and about.include_seen and about.n == 1
+    assert about.allowed == {"star"} and about.include_seen and about.n == 1 and about.view is view
+    why = retriever.query(Wish(("alien",), about="mars", kind="reason"), view)
+    assert why.allowed == {"mars"} and why.view.items == ("alien",)  # why it came: by what the list was to be like
 
 
 def test_years_and_prices_narrow_only_a_catalogue_that_has_them(retriever: ChatRetriever) -> None:

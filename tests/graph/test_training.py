@@ -14,14 +14,13 @@ from graph.train import train_encoder
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_the_graph_has_typed_weighted_edges(data: Interactions) -> None:
+def test_the_graph_has_weighted_edges(data: Interactions) -> None:
     pairs = data.pairs
-    relation = (np.array([0, 1, 2]), np.array([0, 0, 1]), np.array([1.0, 1.0, 0.5]))
-    g = build_graph(pairs, {"category": relation})
-    assert g.num_nodes("user") == 120 and g.num_nodes("item") == 60 and g.num_nodes("category") == 2
+    g = build_graph(pairs)
+    assert g.num_nodes("user") == 120 and g.num_nodes("item") == 60
     assert g.num_edges(MET) == g.num_edges(MET_BY) == len(pairs.user)
     assert g.edges[MET].data["strength"].numpy() == pytest.approx(pairs.strength)
-    assert g.num_edges("has_category") == 3
+    assert (g.edges[MET_BY].data["norm"].numpy()[pairs.strength < 0] == 0).all()
 
 
 def test_training_learns_and_is_repeatable(data: Interactions, config: GraphConfig) -> None:
