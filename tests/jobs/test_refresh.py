@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from array import array
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,43 @@ def test_events_become_a_version_that_serves(run_job: RunJob, settings: Settings
         assert store.registry.live("default", "graph").version == "perfect"  # type: ignore[union-attr]
     forced = run_job("jobs.refresh", "--config", "settings.yaml", "--force")
     assert forced.code == 0 and forced.result["gate"] != "passed", forced.stderr
+
+
+@pytest.mark.integration
+def test_items_with_vectors_become_a_version_that_ranks_by_them(
+    run_job: RunJob, settings: Settings, tmp_path: Path
+) -> None:
+    """Titles and categories tell nothing, pictures do; one item is of a length of its own at first."""
+    (tmp_path / "settings.yaml").write_text(SMALL)
+    fill(settings)
+    rng = np.random.default_rng(1)
+
+    def picture(number: int) -> array[float]:
+        return array("f", (rng.normal(size=6) * 0.3 + (1.0, -1.0)[number % 2] * np.arange(6)).tolist())
+
+    with Store.open(settings) as store:
+        store.items.put([Item(f"i{n}", title=f"Title {n}", vectors={"image": picture(n // 20)}) for n in range(40)])
+        store.items.put([Item("i3", vectors={"image": array("f", [1.0, 2.0])})])
+    refused = run_job("jobs.refresh", "--config", "settings.yaml")
+    assert refused.code == 2 and "'i3'" in refused.result["error"] and "2 numbers" in refused.result["error"]
+    with Store.open(settings) as store:
+        store.items.put([Item("i3", vectors={"image": picture(0)})])
+    ran = run_job("jobs.refresh", "--config", "settings.yaml")
+    assert ran.code == 0, ran.stderr
+    with Store.open(settings, readonly=True) as store:
+        live = store.registry.live("default", "graph")
+    assert live is not None
+    ranker = Ranker.load(open_bundle(live.url, tmp_path / "cache", kind="graph"))
+    assert ranker.model.content is not None and ranker.model.content.fusion is not None
+    logits = ranker.model.content.fusion.logits
+    assert logits["vectors.image"] > logits["facts"]
+    new = [Item(f"new{n}", title="Another", vectors={"image": picture(n)}) for n in range(10)]
+    ids = frozenset(item.item_id for item in new)
+    for kind in range(2):
+        met = tuple(f"i{20 * kind + n}" for n in range(5))
+        view = SessionView(None, met, ("like",) * 5, (None,) * 5, (1, 2, 3, 4, 5), frozenset(met))
+        shown = ranker.with_items(new).rank([RankQuery(view, n=5, allowed=ids)])[0].items
+        assert {int(entry.item_id[3:]) % 2 for entry in shown} == {kind}
 
 
 @pytest.mark.integration
