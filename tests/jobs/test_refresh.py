@@ -8,18 +8,24 @@ import subprocess
 import sys
 from array import array
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from cluster.artifacts import open_bundle
 from cluster.config import Settings
-from cluster.messages import Event, Item, RankQuery, SessionView
+from cluster.messages import Event, Item, RankQuery, SessionView, Version
 from cluster.store import Store
+from graph.config import GraphConfig
+from graph.dataset import Interactions
+from graph.fit import Content
 from graph.ranking import Ranker
-from jobs.training import judge
+from jobs.model import weights_of
+from jobs.training import NAME, Plan, judge, train
 from tests.jobs.conftest import ROOT, RunJob
 
 SMALL = """graph:
@@ -169,6 +175,33 @@ def test_the_gate_compares_on_what_neither_version_has_seen(incremental: bool) -
     few = own | {"newest_ndcg@10": 0.1, "newest_sessions": 5.0}
     assert judge(few, {}, 0.05, incremental) == ""
     assert bool(judge(few, {"ndcg@10": 0.9}, 0.05, incremental)) is not incremental
+
+
+@pytest.mark.parametrize(
+    ("changed", "goes_on"),
+    [
+        ({}, True),
+        ({"rating_scale": (1.0, 10.0)}, False),
+        ({"default_weight": 0.2}, False),
+        ({"weights": {"like": 0.5}}, False),
+        ({"max_ahead_s": 5.0}, True),
+    ],
+)
+def test_an_incremental_training_begins_anew_where_events_tell_other_things(
+    changed: dict[str, Any], goes_on: bool, settings: Settings, tmp_path: Path
+) -> None:
+    config = GraphConfig.model_validate(yaml.safe_load(SMALL)["graph"])
+    before = weights_of(settings, config)
+    people = [f"u{n // 8}" for n in range(320)]
+    items = [f"i{(n * 7 + n // 8) % 20}" for n in range(320)]
+    data = Interactions.from_columns(people, items, before, ["like"] * 320, times_ms=list(range(320)))
+    content = Content.of(data.item_ids, {}, config)
+    assert train(data, content, before, config, Plan(settings, "one")).url is not None
+    live = Version(NAME, "one", Plan(settings, "one").url, 1, {}, settings.tenant)
+    after = weights_of(settings.model_copy(update={"events": settings.events.model_copy(update=changed)}), config)
+    made = train(data, content, after, config, Plan(settings, "two", live, incremental=True, force=True))
+    assert made.incremental is goes_on
+    assert ("events.weights" in made.note) is not goes_on
 
 
 @pytest.mark.integration
