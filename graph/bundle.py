@@ -95,6 +95,8 @@ def save_model(model: Model, folder: Path) -> None:
             put(f"traits.categories.{part}", getattr(model.traits.categories, part))
     if model.reach is not None:
         put("reach", model.reach)
+    if model.impressions is not None:
+        put("impressions", model.impressions)
     serving = model.config.serving
     if len(model.item_ids) > serving.exhaustive_items:
         scale = query_scale(model)
@@ -176,6 +178,10 @@ def _load(folder: Path) -> Model:
         parts = tuple(get(f"traits.categories.{part}") for part in ("data", "indices", "indptr"))
         shape = (len(item_ids), len(names))
         traits = Traits(get("traits.twins"), sp.csr_matrix(parts, shape=shape, copy=False), tuple(names))
+
+    def find(name: str) -> np.ndarray | None:
+        return get(name) if (folder / "arrays" / f"{name}.npy").exists() else None
+
     return Model(
         item_ids=item_ids,
         kernels=tuple(kernels),
@@ -189,5 +195,6 @@ def _load(folder: Path) -> Model:
         content=content,
         meta=words["meta"],
         traits=traits,
-        reach=get("reach") if (folder / "arrays" / "reach.npy").exists() else None,
+        reach=find("reach"),
+        impressions=find("impressions"),
     )

@@ -48,13 +48,15 @@ KERNELS = ("graph", "item_item", "factors", "next_1", "next_2", "near", "after",
 class Content:
     """What is known of the N items: hashed features (N, F), text vectors (N, T) or None, zero rows where missing.
 
-    `traits` are what the choice of a list reads; `vectors` (N, D) are the owner's, by name.
+    `traits` are what the choice of a list reads; `vectors` (N, D) are the owner's, by name; `impressions` (N,) say how
+    often lists showed an item.
     """
 
     hashed: np.ndarray
     text: np.ndarray | None
     traits: Traits | None = None
     vectors: Carried = field(default_factory=dict)
+    impressions: np.ndarray | None = None
 
     @classmethod
     def of(
@@ -80,6 +82,11 @@ class Content:
             if item_id in text_vectors:
                 text[row] = text_vectors[item_id]
         return cls(hashed, text, Traits.of(known, text, config.content.twins), vectors)
+
+    def with_impressions(self, item_ids: tuple[str, ...], counts: Mapping[str, int]) -> Content:
+        """The same with how often lists showed each of the items; None where nobody says."""
+        found = np.array([counts.get(item_id, 0) for item_id in item_ids], dtype=np.float32)
+        return replace(self, impressions=found if found.any() else None)
 
     @property
     def known(self) -> np.ndarray:
@@ -196,7 +203,7 @@ def fit(
             "config_hash": config.config_hash, "events": len(data), "users": data.shape[0], "items": data.shape[1],
             "epochs": held.trained.epochs, "figures": figures, **(meta or {}),
         },
-        traits=content.traits,
+        traits=content.traits, impressions=content.impressions,
     )  # fmt: skip
     return replace(model, reach=reach_of(model, data.pairs, config.seed))
 

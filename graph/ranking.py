@@ -65,9 +65,12 @@ class Ranker:
         self._chooser = self._make_chooser(model.reach)
 
     def _make_chooser(self, reach: np.ndarray | None) -> Chooser:
+        shown = self.model.impressions
+        if shown is not None:
+            shown = np.pad(shown, (0, len(self.items) - len(shown)))
         twins = None if self._traits is None else self._traits.groups()
         pool = self.model.config.serving.diversity_pool
-        return Chooser(self._scorer.vectors, twins, self._popularity, reach, pool)
+        return Chooser(self._scorer.vectors, twins, self._popularity, reach, pool, shown)
 
     @classmethod
     def load(cls, path: str | Path, version: str | None = None) -> Ranker:

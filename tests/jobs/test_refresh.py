@@ -75,6 +75,7 @@ def test_events_become_a_version_that_serves(run_job: RunJob, settings: Settings
     folder = open_bundle(live.url, tmp_path / "cache", kind="graph")
     ranker = Ranker.load(folder)
     assert ranker.version == live.version
+    assert ranker.model.impressions is not None and ranker.model.impressions.sum() == 60
     assert len(ranker.rank([RankQuery(SessionView(None))])[0].items) == 10
     table = pq.read_table(folder / "embeddings")
     assert table["item_id"].to_pylist() == list(ranker.items) and len(table["source"][0].as_py()) == 8
