@@ -291,4 +291,5 @@ def _shared(item: Item) -> Item:
         categories=tuple(map(sys.intern, item.categories)),
         tags=tuple(map(sys.intern, item.tags)),
         attributes={sys.intern(name): value for name, value in item.attributes.items()},
+        vectors={sys.intern(name): vector for name, vector in item.vectors.items()},
     )

@@ -6,6 +6,7 @@ starts with the tenant. A user id here is always the stored one: `cluster.identi
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,7 +61,10 @@ class SessionView:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One entry of the catalogue. `attributes` holds whatever else the owner knows: year, price, people, ..."""
+    """One entry of the catalogue. `attributes` holds whatever else the owner knows: year, price, people, ...
+
+    `vectors` are what encoders of the owner's made of it, by name: of its picture, of how it sounds.
+    """
 
     item_id: str
     title: str = ""
@@ -75,6 +79,7 @@ class Item:
     hidden: bool = False
     updated_ms: int = 0
     tenant: str = DEFAULT_TENANT
+    vectors: Mapping[str, array[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

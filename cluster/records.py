@@ -34,6 +34,7 @@ from cluster.fields import (
 from cluster.ids import new_id
 from cluster.messages import DEFAULT_TENANT, Event, Item, User
 from cluster.sections import EventsConfig
+from cluster.vectors import read_vectors, written_vectors
 
 EVENT_FIELDS = frozenset(
     {
@@ -56,6 +57,7 @@ ITEM_FIELDS = frozenset(
         "categories",
         "tags",
         "attributes",
+        "vectors",
         "image_url",
         "audio_url",
         "available_from",
@@ -176,6 +178,7 @@ def parse_item(
         categories=label_list(get("categories"), "categories"),
         tags=label_list(get("tags"), "tags"),
         attributes=_attributes(get("attributes")),
+        vectors=read_vectors(get("vectors"), "vectors"),
         image_url=web_address(get("image_url"), "image_url"),
         audio_url=web_address(get("audio_url"), "audio_url"),
         available_from_ms=available_from,
@@ -223,7 +226,7 @@ def event_record(event: Event) -> dict[str, Any]:
     return {field: value for field, value in record.items() if value is not None}
 
 
-def item_record(item: Item) -> dict[str, Any]:
+def item_record(item: Item, with_vectors: bool = True) -> dict[str, Any]:
     """The record of an item, without the fields that are not set."""
     record: dict[str, Any] = {
         "item_id": item.item_id,
@@ -232,6 +235,7 @@ def item_record(item: Item) -> dict[str, Any]:
         "categories": list(item.categories) or None,
         "tags": list(item.tags) or None,
         "attributes": dict(item.attributes) or None,
+        "vectors": (with_vectors and written_vectors(item.vectors)) or None,
         "image_url": item.image_url,
         "audio_url": item.audio_url,
         "available_from": optional_format(item.available_from_ms),

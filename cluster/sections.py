@@ -41,7 +41,8 @@ class EventsConfig(Section):
     default_weight: float = 0.3
     """Weight of a type without an entry in `weights`."""
     rating_scale: tuple[float, float] = (1.0, 5.0)
-    """Lowest and highest value of a `rating`; the middle is neutral, above is liking, below is dislike."""
+    """Lowest and highest value of a `rating`. In ranking even the lowest counts for an item, unless
+    `graph.events.rating_floor` is zero or less; texts and paths call liked what lies above the middle."""
     max_ahead_s: float = Field(default=86_400.0, ge=0)
     """An event whose timestamp is further in the future than this is rejected."""
 

@@ -173,4 +173,4 @@ class Overlay:
 
 def _content(item: Item) -> tuple[Any, ...]:
     """What an item's place in the ranking rests on."""
-    return item.title, item.description, item.categories, item.tags, item.attributes
+    return item.title, item.description, item.categories, item.tags, item.attributes, item.vectors

@@ -144,6 +144,9 @@ class ItemBody(Answer):
     tags: list[str] | None = Field(default=None, max_length=100)
     """Freer words."""
     attributes: dict[str, Any] | None = Field(default=None, description="Whatever else is known: year, price, people.")
+    vectors: dict[str, list[float]] | None = Field(default=None, max_length=4)
+    """What encoders of yours made of it, by name, such as `image` and `audio`: for ranking. Of one length per name, up
+    to 2,048 numbers. Pages of items leave them out."""
     image_url: str | None = Field(default=None, max_length=2048)
     """A picture, shown by your own pages."""
     audio_url: str | None = Field(default=None, max_length=2048)

@@ -10,7 +10,7 @@ index_scale.npy     what the joined vectors are multiplied by in the index, and 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,16 @@ from graph.content import ContentMap
 from graph.factors import FoldInKernel
 from graph.index import build_index, save_index
 from graph.kernels import Kernel
+from graph.modalities import FACTS, OWN, Fusion
 from graph.model import Bias, Gate, Model
 from graph.retrieval import joined_targets, query_scale
 from graph.traits import Traits
 from graph.weights import EventWeights
 
-FORMAT = 3
-READABLE = (1, 2, 3)
-"""Format 1 had no shared matrices; up to format 2 new items were expressed in another way, and wait for a refresh."""
+FORMAT, FUSED = 3, 4
+READABLE = (1, 2, 3, 4)
+"""Format 1 had no shared matrices; up to format 2 new items were expressed in another way, and wait for a refresh. A
+version is of format 4 where items carry vectors of their owner's: programs of before would not read them."""
 CONTENT = ("anchors", "inverse", "hashed", "text", "centre")
 """Arrays of a `ContentMap`."""
 
@@ -78,16 +80,23 @@ def save_model(model: Model, folder: Path) -> None:
     put("vectors", model.vectors)
     put("popularity", model.popularity)
     put("jitter", model.jitter)
+    fusion = model.content.fusion if model.content is not None else None
     if model.content is not None:
         for name in CONTENT:
             if (array := getattr(model.content, name)) is not None:
                 put(f"content.{name}", array)
+        for name, array in model.content.vectors.items():
+            put(f"content.vectors.{name}", array)
+        for name, array in (fusion.centres if fusion is not None else {}).items():
+            put(f"content.centres.{name}", array)
     if model.traits is not None:
         put("traits.twins", model.traits.twins)
         for part in ("data", "indices", "indptr"):
             put(f"traits.categories.{part}", getattr(model.traits.categories, part))
     if model.reach is not None:
         put("reach", model.reach)
+    if model.impressions is not None:
+        put("impressions", model.impressions)
     serving = model.config.serving
     if len(model.item_ids) > serving.exhaustive_items:
         scale = query_scale(model)
@@ -96,7 +105,7 @@ def save_model(model: Model, folder: Path) -> None:
         save_index(index, folder / "index.faiss")
     (folder / "items.json").write_text(json.dumps(list(model.item_ids), ensure_ascii=False), encoding="utf-8")
     words = {
-        "format": FORMAT,
+        "format": FORMAT if fusion is None else FUSED,
         "config": model.config.model_dump(mode="json"),
         "config_hash": model.config.config_hash,
         "event_weights": model.weights.to_dict(),
@@ -104,6 +113,7 @@ def save_model(model: Model, folder: Path) -> None:
         "biases": [{"name": bias.name, "kind": bias.kind} for bias in model.active_biases],
         "gates": {name: asdict(gate) for name, gate in model.gates.items()},
         "categories": None if model.traits is None else list(model.traits.names),
+        "fusion": None if fusion is None else {"logits": dict(fusion.logits), "scale": fusion.scale},
         "meta": dict(model.meta),
     }
     (folder / "model.json").write_text(json.dumps(words, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -156,12 +166,22 @@ def _load(folder: Path) -> Model:
     content = None
     if words["format"] >= 3 and (folder / "arrays" / "content.anchors.npy").exists():
         there = [name for name in CONTENT if (folder / "arrays" / f"content.{name}.npy").exists()]
-        content = ContentMap(**{name: get(f"content.{name}") for name in there})
+        arrays: dict[str, Any] = {name: get(f"content.{name}") for name in there}
+        content = ContentMap(**arrays)
+        if (fused := words.get("fusion")) is not None:
+            centres = {name: get(f"content.centres.{name}") for name in fused["logits"] if name != FACTS}
+            own = {name.removeprefix(OWN): get(f"content.{name}") for name in fused["logits"] if name.startswith(OWN)}
+            fusion = Fusion(fused["logits"], centres, fused["scale"])
+            content = replace(content, fusion=fusion, vectors=own)
     traits = None
     if (names := words.get("categories")) is not None:
         parts = tuple(get(f"traits.categories.{part}") for part in ("data", "indices", "indptr"))
         shape = (len(item_ids), len(names))
         traits = Traits(get("traits.twins"), sp.csr_matrix(parts, shape=shape, copy=False), tuple(names))
+
+    def find(name: str) -> np.ndarray | None:
+        return get(name) if (folder / "arrays" / f"{name}.npy").exists() else None
+
     return Model(
         item_ids=item_ids,
         kernels=tuple(kernels),
@@ -175,5 +195,6 @@ def _load(folder: Path) -> Model:
         content=content,
         meta=words["meta"],
         traits=traits,
-        reach=get("reach") if (folder / "arrays" / "reach.npy").exists() else None,
+        reach=find("reach"),
+        impressions=find("impressions"),
     )

@@ -57,7 +57,7 @@ class Chooser:
     Args:
         vectors: gives the unit vectors (n, d) of items. twins: (N,) numbers, 0 for items without one, None if none
             has any. popularity: (N,) people who met an item. reach: (2, N), see `graph.reach`. pool: items that
-            diversity chooses from.
+            diversity chooses from. impressions: (N,), how often lists showed an item, None where nobody says.
     """
 
     vectors: Callable[[np.ndarray], np.ndarray]
@@ -65,6 +65,7 @@ class Chooser:
     popularity: np.ndarray
     reach: np.ndarray | None
     pool: int
+    impressions: np.ndarray | None = None
     unknown: np.ndarray = field(init=False)
     """(N,): of which items little is known, compared with the others."""
 
@@ -198,7 +199,8 @@ class Chooser:
         return ~np.isin(self.twins[items], groups[groups != 0])
 
     def _bonus(self, items: np.ndarray) -> np.ndarray:
-        return explore.bonus_of(self.popularity[items])
+        tries = self.popularity[items]
+        return explore.bonus_of(tries if self.impressions is None else tries + self.impressions[items])
 
 
 def _best(worth: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,8 @@ one. A kernel ridge regression expresses any item as a weighted sum of anchors, 
 holds of the anchors (vectors, biases, rows of item-item matrices) is carried over to the new item by the same weights,
 so that scores of new items fall apart into contributions as those of old ones do. The kernel is exp(likeness) - 1,
 where the likeness is that of the facts plus that of the texts, each weighed: what two items share counts more where
-they share much else.
+they share much else. Where the owner gives vectors of further modalities, what each counts is learnt
+(`graph.modalities`).
 """
 
 from __future__ import annotations
@@ -13,13 +14,25 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
 import scipy.linalg
 
 from cluster.messages import Item
+from graph.modalities import (
+    FACTS,
+    FACTS_COUNT,
+    OWN,
+    TEXT,
+    TEXT_COUNT,
+    Carried,
+    Fusion,
+    carried,
+    centre_of,
+    centred,
+)
 
 _WORD = re.compile(r"\w+")
 _UNSPACED = re.compile(
@@ -27,8 +40,6 @@ _UNSPACED = re.compile(
 )
 """Scripts that are written without spaces: Thai, Lao, Burmese, Khmer, kana, Chinese."""
 FIELD_WEIGHTS = {"word": 0.4, "category": 1.0, "tag": 0.8, "attribute": 0.7, "step": 0.5}
-FACTS, TEXTS = 0.6, 0.8
-"""What the likeness of facts, and that of texts, counts in the kernel."""
 
 
 @lru_cache(maxsize=200_000)
@@ -108,6 +119,9 @@ class ContentMap:
     `anchors` (A,) are item numbers, `inverse` (A, A) that of their ridged kernel; `hashed` (A, F) are their features,
     times what the likeness of facts counts. Where there are text vectors, `text` (A, T) are theirs, less the `centre`
     (T,), of unit length, or zero, and times what the likeness of texts counts.
+
+    Where items carry vectors of their owner's, `fusion` says what each modality counts: `hashed`, `text` and `vectors`
+    (A, D), by the owner's name, are the parts of the anchors' joined vectors, and there is no `centre`.
     """
 
     anchors: np.ndarray
@@ -115,6 +129,8 @@ class ContentMap:
     hashed: np.ndarray
     text: np.ndarray | None = None
     centre: np.ndarray | None = None
+    fusion: Fusion | None = None
+    vectors: Carried = field(default_factory=dict)
 
     @property
     def buckets(self) -> int:
@@ -126,53 +142,68 @@ class ContentMap:
         """T, 0 where there are no text vectors."""
         return 0 if self.text is None else self.text.shape[1]
 
-    def express(self, hashed: np.ndarray, text: np.ndarray | None = None) -> np.ndarray:
-        """(n, A) float32 weights whose rows sum to one. `hashed` (n, F), `text` (n, T) with zero rows where missing."""
-        alike = hashed @ self.hashed.T
-        if text is not None and self.text is not None and self.centre is not None:
-            alike += _centred(text, self.centre) @ self.text.T
+    def vectors_of(self, items: Sequence[Item]) -> dict[str, np.ndarray]:
+        """(n, D) by the owner's name: the items' vectors of the anchors' names and lengths, zero rows where missing."""
+        out = {name: np.zeros((len(items), array.shape[1]), np.float32) for name, array in self.vectors.items()}
+        for row, item in enumerate(items):
+            for name, vector in item.vectors.items():
+                if name in out and len(vector) == out[name].shape[1]:
+                    out[name][row] = vector
+        return out
+
+    def express(self, hashed: np.ndarray, text: np.ndarray | None = None, vectors: Carried | None = None) -> np.ndarray:
+        """(n, A) float32 weights whose rows sum to one.
+
+        `hashed` (n, F), `text` (n, T) and `vectors` (n, D) by name have zero rows where missing.
+        """
+        if self.fusion is not None:
+            own = carried(self.hashed, self.text, self.vectors)
+            joined = self.fusion.joined(carried(hashed, text, vectors))
+            alike = np.sum([part @ own[name].T for name, part in joined.items()], axis=0)
+        else:
+            alike = hashed @ self.hashed.T
+            if text is not None and self.text is not None and self.centre is not None:
+                alike += centred(text, self.centre) @ self.text.T
         weights = np.expm1(alike) @ self.inverse
         rest = 1.0 - weights.sum(axis=1, keepdims=True)
         return np.asarray(weights + rest / weights.shape[1], dtype=np.float32)
 
 
-def fit_content_map(
-    hashed: np.ndarray, text: np.ndarray | None, popularity: np.ndarray, ridge: float, max_anchors: int
-) -> ContentMap:
-    """The map whose anchors are the items that most people met, `max_anchors` of those that anybody met.
+def anchors_of(popularity: np.ndarray, max_anchors: int) -> np.ndarray:
+    """(A,), sorted: the items that most people met, `max_anchors` of those that anybody met.
 
     All anchors count alike: that few met an item is known as surely as that many did.
     """
     anchors = np.argsort(-popularity, kind="stable")[:max_anchors]
-    anchors = np.sort(anchors[popularity[anchors] > 0])
-    facts = np.ascontiguousarray(hashed[anchors], dtype=np.float32) * np.float32(FACTS)
-    alike = (facts @ hashed[anchors].T).astype(np.float64)
-    own, centre = None, None
-    if text is not None:
-        present = np.abs(text).sum(axis=1) > 0
-        centre = (text[present].mean(axis=0) if present.any() else np.zeros(text.shape[1])).astype(np.float32)
-        unit = _centred(text[anchors], centre)
-        own = unit * np.float32(TEXTS)
-        alike += own @ unit.T
+    return np.sort(anchors[popularity[anchors] > 0])
+
+
+def fit_content_map(
+    hashed: np.ndarray,
+    text: np.ndarray | None,
+    popularity: np.ndarray,
+    ridge: float,
+    max_anchors: int,
+    vectors: Carried | None = None,
+    fusion: Fusion | None = None,
+) -> ContentMap:
+    """The map by these anchors (`anchors_of`); with a `fusion` the owner's `vectors` (N, D) count, by name."""
+    anchors = anchors_of(popularity, max_anchors)
+    centre, own, parts = None, None, {}
+    if fusion is not None:
+        parts = fusion.joined({name: array[anchors] for name, array in carried(hashed, text, vectors).items()})
+        alike = np.sum([part.astype(np.float64) @ part.T for part in parts.values()], axis=0)
+        facts, own = parts.pop(FACTS), parts.pop(TEXT, None)
+    else:
+        facts = np.ascontiguousarray(hashed[anchors], dtype=np.float32) * np.float32(FACTS_COUNT)
+        alike = (facts @ hashed[anchors].T).astype(np.float64)
+        if text is not None:
+            centre = centre_of(text)
+            unit = centred(text[anchors], centre)
+            own = unit * np.float32(TEXT_COUNT)
+            alike += own @ unit.T
     kernel = np.expm1(alike)
     kernel[np.diag_indices_from(kernel)] += ridge
     inverse = scipy.linalg.inv(kernel, overwrite_a=True, check_finite=False).astype(np.float32)
-    return ContentMap(anchors, inverse, facts, own, centre)
-
-
-def _centred(text: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """(n, T) float32: less the centre, of unit length, zero rows left as they are."""
-    moved = np.where(np.abs(text).sum(axis=1, keepdims=True) > 0, text - centre, 0.0)
-    length = np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-9)
-    return np.asarray(moved / length, dtype=np.float32)
-
-
-def reduce_text(text: np.ndarray, dim: int) -> np.ndarray:
-    """Centred and reduced to the `dim` directions with most variance, unit length: (N, dim) float32."""
-    present = np.abs(text).sum(axis=1) > 0
-    mean = text[present].mean(axis=0) if present.any() else 0.0
-    centred = np.where(present[:, None], text - mean, 0.0)
-    covariance = centred.T.astype(np.float64) @ centred
-    _, vectors = np.linalg.eigh(covariance)
-    reduced = centred @ vectors[:, ::-1][:, :dim]
-    return np.asarray(reduced / np.maximum(np.linalg.norm(reduced, axis=1, keepdims=True), 1e-9), dtype=np.float32)
+    of_owner = {name.removeprefix(OWN): part for name, part in parts.items()}
+    return ContentMap(anchors, inverse, facts, own, centre, fusion, of_owner)

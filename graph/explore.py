@@ -2,8 +2,8 @@
 
 `explore` is the share of the list's places that are drawn. They are the last ones of the list as it would be; what is
 drawn for them stands spread over the list. Drawn is among the `POOL` items with the greatest upper confidence bounds,
-score + `BONUS` / sqrt(1 + people who met it), of that half of the catalogue that fewest people met: more likely the
-greater the bound, and none with less than `FLOOR` of an even share, which bounds the weights 1 / propensity.
+score + `BONUS` / sqrt(1 + people who met it + impressions), of that half of the catalogue that fewest people met: more
+likely the greater the bound, and none with less than `FLOOR` of an even share, which bounds the weights 1 / propensity.
 
 The draw is systematic sampling (Madow, 1949), by which the probability of each item to be drawn is exactly the one
 that was set.
@@ -31,9 +31,13 @@ class Draw:
     propensity: np.ndarray
 
 
-def bonus_of(popularity: np.ndarray) -> np.ndarray:
-    """What is added to scores of items that so many people met."""
-    return np.asarray(BONUS / np.sqrt(1.0 + popularity))
+def bonus_of(tries: np.ndarray) -> np.ndarray:
+    """What is added to scores of items that were tried so often: people who met them, and impressions.
+
+    An impression that led to nothing tells as much of an item as one that led to something (Auer, Cesa-Bianchi and
+    Fischer, "Finite-time analysis of the multiarmed bandit problem", 2002).
+    """
+    return np.asarray(BONUS / np.sqrt(1.0 + tries))
 
 
 def draw(places: int, bounds: np.ndarray, explore: float, rng: np.random.Generator) -> Draw:

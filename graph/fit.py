@@ -7,7 +7,7 @@ source weighs. Then the sources are made again from everything.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,14 @@ import scipy.sparse as sp
 from cluster.messages import Item
 from graph.compare import Live
 from graph.config import GraphConfig
-from graph.content import ContentMap, fit_content_map, hashed_features, reduce_text
+from graph.content import ContentMap, anchors_of, fit_content_map, hashed_features
 from graph.dataset import Interactions
 from graph.factors import fold_in_kernel
 from graph.itemitem import item_item_kernel
 from graph.kernels import Kernel
 from graph.likeness import LIKENESS, likeness_kernel
 from graph.metrics import ndcg, top
+from graph.modalities import Carried, Fusion, carried, reduced, vectors_of
 from graph.model import NEW, UNMET, Bias, Carry, Gate, Model
 from graph.order import order_kernels
 from graph.reach import reach_of
@@ -47,12 +48,15 @@ KERNELS = ("graph", "item_item", "factors", "next_1", "next_2", "near", "after",
 class Content:
     """What is known of the N items: hashed features (N, F), text vectors (N, T) or None, zero rows where missing.
 
-    `traits` are what the choice of a list reads.
+    `traits` are what the choice of a list reads; `vectors` (N, D) are the owner's, by name; `impressions` (N,) say how
+    often lists showed an item.
     """
 
     hashed: np.ndarray
     text: np.ndarray | None
     traits: Traits | None = None
+    vectors: Carried = field(default_factory=dict)
+    impressions: np.ndarray | None = None
 
     @classmethod
     def of(
@@ -62,23 +66,52 @@ class Content:
         config: GraphConfig,
         text_vectors: Mapping[str, np.ndarray] | None = None,
     ) -> Content:
-        """Features of the items in the order of `item_ids`; items that the catalogue lacks get zero rows."""
+        """Features of the items in the order of `item_ids`; items that the catalogue lacks get zero rows.
+
+        Raises:
+            InputError: the owner's vectors of one name have several lengths.
+        """
         known = [items.get(item_id) for item_id in item_ids]
         hashed = hashed_features(known, config.content.hashed_dim)
+        vectors = vectors_of(known)
         if not text_vectors:
-            return cls(hashed, None, Traits.of(known))
+            return cls(hashed, None, Traits.of(known), vectors)
         dim = len(next(iter(text_vectors.values())))
         text = np.zeros((len(item_ids), dim), dtype=np.float32)
         for row, item_id in enumerate(item_ids):
             if item_id in text_vectors:
                 text[row] = text_vectors[item_id]
-        return cls(hashed, text, Traits.of(known, text, config.content.twins))
+        return cls(hashed, text, Traits.of(known, text, config.content.twins), vectors)
+
+    def with_impressions(self, item_ids: tuple[str, ...], counts: Mapping[str, int]) -> Content:
+        """The same with how often lists showed each of the items; None where nobody says."""
+        found = np.array([counts.get(item_id, 0) for item_id in item_ids], dtype=np.float32)
+        return replace(self, impressions=found if found.any() else None)
 
     @property
     def known(self) -> np.ndarray:
         """(N,) booleans: anything is known of the item."""
-        known = np.abs(self.hashed).sum(axis=1) > 0
-        return known if self.text is None else known | (np.abs(self.text).sum(axis=1) > 0)
+        known = np.zeros(len(self.hashed), dtype=bool)
+        for array in self.carried.values():
+            known |= np.abs(array).sum(axis=1) > 0
+        return known
+
+    @property
+    def carried(self) -> dict[str, np.ndarray]:
+        """All modalities, by name."""
+        return carried(self.hashed, self.text, self.vectors)
+
+    def express(self, mapping: ContentMap, rows: np.ndarray) -> np.ndarray:
+        """(n, A): these items (n,) by the map's anchors."""
+        text = None if self.text is None else self.text[rows]
+        return mapping.express(self.hashed[rows], text, {name: array[rows] for name, array in self.vectors.items()})
+
+    def reduced(self, fusion: Fusion | None, dim: int) -> np.ndarray | None:
+        """(N, dim): the likeness of content, by texts or else by facts alone where nothing is joined; None for none."""
+        if fusion is not None:
+            return fusion.reduced(self.carried, dim)
+        known = self.hashed if self.text is None else self.text
+        return reduced(known, dim) if self.text is not None or np.abs(known).sum() > 0 else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,11 +174,12 @@ def fit(
     tell("combine", 1.0, "")
     graph = sources.trained.kernel
     assert graph.target is not None
-    vectors = _similarity_vectors(graph.target, content, config)
+    fusion = sources.content.fusion if sources.content is not None else None
+    vectors = _similarity_vectors(graph.target, content.reduced(fusion, config.content.text_dim))
     rng = np.random.default_rng(config.seed)
     gates = gates or {name: Gate() for name in (*KERNELS, "popular")}
     if known is None and sources.content is not None:
-        gates = learn_unmet(asked, gates, content.hashed, content.text, config)
+        gates = learn_unmet(asked, gates, content.hashed, content.text, config, content.vectors)
     if LIKENESS in gates:
         sources = replace(sources, kernels=(*sources.kernels, likeness_kernel(len(data.item_ids))))
     if NEW in gates:
@@ -169,7 +203,7 @@ def fit(
             "config_hash": config.config_hash, "events": len(data), "users": data.shape[0], "items": data.shape[1],
             "epochs": held.trained.epochs, "figures": figures, **(meta or {}),
         },
-        traits=content.traits,
+        traits=content.traits, impressions=content.impressions,
     )  # fmt: skip
     return replace(model, reach=reach_of(model, data.pairs, config.seed))
 
@@ -210,18 +244,20 @@ def make_sources(
         data.pairs, config.encoder, config.seed, validate, epochs, lambda share, note: tell(stage, share, note), start,
         sampled=sampled,
     )  # fmt: skip
+    factorised = fold_in_kernel(positive, config.factors, config.seed, factors)
     kernels = [
         trained.kernel,
         item_item_kernel(data.pairs, config.item_item, ordered),
-        fold_in_kernel(positive, config.factors, config.seed, factors),
+        factorised,
         *order_kernels(data.pairs, config.order, ordered),
     ]
-    if content.text is not None:
-        text = reduce_text(content.text, config.content.text_dim)
-        kernels.append(Kernel("text", source=text, target=text, power=1.0, kind="similar_text"))
-    elif np.abs(content.hashed).sum() > 0:
-        facts = reduce_text(content.hashed, config.content.text_dim)
-        kernels.append(Kernel("text", source=facts, target=facts, power=1.0, kind="similar_text"))
+    settings, fusion = config.content, None
+    if content.vectors and (popularity > 0).any():
+        assert factorised.target is not None
+        anchors = anchors_of(popularity, settings.max_anchor_items)
+        fusion = Fusion.learn(content.carried, anchors, factorised.target, settings.ridge, config.seed)
+    if (alike := content.reduced(fusion, settings.text_dim)) is not None:
+        kernels.append(Kernel("text", source=alike, target=alike, power=1.0, kind="similar_text"))
     biases = [
         Bias("popular", np.log1p(popularity).astype(np.float32)),
         Bias("prior", (trained.bias - trained.bias.min()).astype(np.float32)),
@@ -229,8 +265,9 @@ def make_sources(
     ]
     mapping = None
     if content.known.any() and (popularity > 0).any():
-        settings = config.content
-        mapping = fit_content_map(content.hashed, content.text, popularity, settings.ridge, settings.max_anchor_items)
+        mapping = fit_content_map(
+            content.hashed, content.text, popularity, settings.ridge, settings.max_anchor_items, content.vectors, fusion
+        )
         kernels, biases = fill_unmet(kernels, biases, popularity, content, mapping)
     return Sources(tuple(kernels), tuple(biases), mapping, popularity, trained)
 
@@ -248,9 +285,7 @@ def fill_unmet(
     unmet = np.flatnonzero((popularity == 0) & content.known)
     if not len(unmet):
         return kernels, biases
-    carry = Carry(
-        mapping.anchors, mapping.express(content.hashed[unmet], None if content.text is None else content.text[unmet])
-    )
+    carry = Carry(mapping.anchors, content.express(mapping, unmet))
     old = len(popularity)
     swap = np.arange(old)
     swap[unmet] = old + np.arange(len(unmet))
@@ -318,13 +353,12 @@ def _graph_validation(split: Split) -> Callable[[Kernel, np.ndarray], float]:
     return figure
 
 
-def _similarity_vectors(target: np.ndarray, content: Content, config: GraphConfig) -> np.ndarray:
-    """(N, d) unit vectors of behaviour and content together."""
+def _similarity_vectors(target: np.ndarray, alike: np.ndarray | None) -> np.ndarray:
+    """(N, d) unit vectors of behaviour and content (N, dim), if any, together."""
     centred = target - target.mean(axis=0)
     parts = [centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)]
-    known = content.text if content.text is not None else content.hashed
-    if np.abs(known).sum() > 0:
-        parts.append(reduce_text(known, config.content.text_dim))
+    if alike is not None and np.abs(alike).sum() > 0:
+        parts.append(alike)
     joined = np.concatenate(parts, axis=1)
     return np.asarray(joined / np.maximum(np.linalg.norm(joined, axis=1, keepdims=True), 1e-9), dtype=np.float32)
 

@@ -90,7 +90,8 @@ class Model:
     `kernels` and `biases` are the sources, `gates` their weights by name; a source without a gate is not used.
     `vectors` (N, d) unit vectors tell how alike two items are (diversity); `jitter` (N,) breaks ties at random.
     `popularity` (N,) counts the people who met an item. `state` is what a later training may begin with.
-    `traits` and `reach` (2, N) are what choosing a list reads (`graph.traits`, `graph.reach`), where they are known.
+    `traits`, `reach` (2, N) and `impressions` (N,), how often lists showed an item, are what choosing a list reads
+    (`graph.traits`, `graph.reach`, `graph.explore`), where they are known.
     """
 
     item_ids: tuple[str, ...]
@@ -107,6 +108,7 @@ class Model:
     state: Warm | None = None
     traits: Traits | None = None
     reach: np.ndarray | None = None
+    impressions: np.ndarray | None = None
 
     @property
     def active(self) -> tuple[Kernel, ...]:

@@ -65,9 +65,12 @@ class Ranker:
         self._chooser = self._make_chooser(model.reach)
 
     def _make_chooser(self, reach: np.ndarray | None) -> Chooser:
+        shown = self.model.impressions
+        if shown is not None:
+            shown = np.pad(shown, (0, len(self.items) - len(shown)))
         twins = None if self._traits is None else self._traits.groups()
         pool = self.model.config.serving.diversity_pool
-        return Chooser(self._scorer.vectors, twins, self._popularity, reach, pool)
+        return Chooser(self._scorer.vectors, twins, self._popularity, reach, pool, shown)
 
     @classmethod
     def load(cls, path: str | Path, version: str | None = None) -> Ranker:
@@ -95,7 +98,8 @@ class Ranker:
         """The same version with further items of the catalogue, which enter by what is known of them.
 
         The given items replace those of an earlier call; items of the version itself are left as they are. Title words,
-        categories, tags and attributes suffice; text vectors of the version's encoder make it better where given.
+        categories, tags and attributes suffice; text vectors of the version's encoder make it better where given, and
+        so do vectors of the items' own where the version has learnt from such, of the same length.
         """
         base = self._origin
         new = {item.item_id: item for item in items if item.item_id not in base._number}
@@ -109,12 +113,13 @@ class Ranker:
             for row, item_id in enumerate(new):
                 if item_id in text_vectors:
                     text[row] = text_vectors[item_id]
+        vectors = content.vectors_of(list(new.values()))
         ranker = copy(base)
         ranker._origin = base
         ranker._filters, ranker._barred, ranker._steering = {}, np.empty(0, dtype=np.int64), NONE
         ranker._asked = {}
         first = len(base.items)
-        fresh = Fresh(first, content.anchors, content.express(hashed, text))
+        fresh = Fresh(first, content.anchors, content.express(hashed, text, vectors))
         ranker._scorer = Scorer(base._scorer.model, fresh)
         ranker.items = base.items + tuple(new)
         ranker._number = base._number | dict(zip(new, range(first, first + len(new)), strict=True))

@@ -15,14 +15,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
 from graph.config import GraphConfig
-from graph.content import fit_content_map
+from graph.content import ContentMap, fit_content_map
 from graph.fresh import strongest_anchors
 from graph.kernels import Kernel
 from graph.likeness import LIKENESS, likeness_kernel
+from graph.modalities import Carried, carried
 from graph.model import NEW, UNMET, Gate, context
 from graph.splits import Split
 from graph.weighing import Weighed, sampled
@@ -50,6 +52,14 @@ KNOWN_ITEMS = 2000
 RIDGE = 1e-3
 
 
+class Foretelling(Weighed, Protocol):
+    """Sources by which new items are expressed, too."""
+
+    @property
+    def content(self) -> ContentMap | None:
+        """Expresses items by what is known of them."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Case:
     """Of sessions of which `context` says `seen` (Q, 2): by how much the scores of known items differ, `known` (Q,).
@@ -64,20 +74,25 @@ class _Case:
 
 
 def learn_unmet(
-    parts: Sequence[tuple[Weighed, Split]],
+    parts: Sequence[tuple[Foretelling, Split]],
     gates: Mapping[str, Gate],
     hashed: np.ndarray,
     text: np.ndarray | None,
     config: GraphConfig,
+    vectors: Carried | None = None,
 ) -> dict[str, Gate]:
     """The gates with what each source counts for items that nobody met, and those of `LIKENESS`, `UNMET` and `NEW`.
 
     Args:
         parts: as of `graph.weighing.weigh`. hashed: (N, F), text: (N, T) or None, what is known of the items.
+        vectors: (N, D) by the owner's name.
     """
     if "factors" not in gates:
         return dict(gates)
-    made = (_case(*part, gates, hashed, text, config, config.seed + place) for place, part in enumerate(parts))
+    made = (
+        _case(*part, gates, hashed, text, config, config.seed + place, vectors or {})
+        for place, part in enumerate(parts)
+    )
     cases = [case for case in made if case is not None]
     if not cases:
         return dict(gates)
@@ -101,17 +116,16 @@ def learn_unmet(
 
 
 def _case(
-    sources: Weighed,
+    sources: Foretelling,
     split: Split,
     gates: Mapping[str, Gate],
     hashed: np.ndarray,
     text: np.ndarray | None,
     config: GraphConfig,
     seed: int,
+    vectors: Carried,
 ) -> _Case | None:
-    told = np.abs(hashed).sum(axis=1) > 0
-    if text is not None:
-        told |= np.abs(text).sum(axis=1) > 0
+    told = np.any([np.abs(array).sum(axis=1) > 0 for array in carried(hashed, text, vectors).values()], axis=0)
     rng, met = np.random.default_rng(seed), sources.popularity > 0
     possible = rng.permutation(np.flatnonzero(told & met))
     new = np.sort(possible[: min(MOST_ITEMS, round(SHARE * len(possible)))])
@@ -132,8 +146,11 @@ def _case(
         total += kernel.scores_at(sessions, candidates) * gates[kernel.name](seen)[:, None]
     for bias in sources.biases:
         total += bias.values[known] * gates[bias.name](seen)[:, None]
-    mapping = fit_content_map(hashed, text, sources.popularity * ~taken, settings.ridge, settings.max_anchor_items)
-    weights = mapping.express(hashed[new], None if text is None else text[new])
+    fusion = None if sources.content is None else sources.content.fusion
+    popularity = sources.popularity * ~taken
+    mapping = fit_content_map(hashed, text, popularity, settings.ridge, settings.max_anchor_items, vectors, fusion)
+    of_new = {name: array[new] for name, array in vectors.items()}
+    weights = mapping.express(hashed[new], None if text is None else text[new], of_new)
     anchors = np.broadcast_to(mapping.anchors, (len(sessions), len(mapping.anchors)))
 
     def foretold(kernel: Kernel, carried: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 A mapping is written `[KIND.]FIELD=COLUMN`, KIND one of events, items, users: `user_id=uid` names the column for every
 table that has a user id, `events.user_id=uid` for the events alone. `attributes.NAME=COLUMN` makes an attribute under
-another name. A column that bears a field's name needs no mapping.
+another name, `vectors.NAME=COLUMN` a vector of a list of numbers. A column that bears a field's name needs no mapping.
 
 Columns left over become attributes of items and users; in events they are refused unless they are ignored by name,
 since a misspelt `timestamp` would otherwise make everything happen now. Text becomes what its field is: numbers,
@@ -33,7 +33,7 @@ IDS = frozenset({"event_id", "user_id", "item_id", "session_id", "recommendation
 LISTS = frozenset({"categories", "tags"})
 TIMES = frozenset({"timestamp", "available_from", "available_until", "updated_at"})
 NUMBERS = frozenset({"value", RATING})
-OBJECTS = frozenset({"attributes", "context"})
+OBJECTS = frozenset({"attributes", "context", "vectors"})
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]+)?")
@@ -144,23 +144,26 @@ class RecordBuilder:
     def build(self, values: Mapping[str, Any], typed: bool) -> dict[str, Any]:
         """The record of a row. Raises InputError with the field as its place."""
         record: dict[str, Any] = {}
-        extra: dict[str, Any] = {}
+        extra: dict[str, dict[str, Any]] = {}
         for column, value in values.items():
             if value is None or (not typed and not value.strip()):
                 continue
             target = self._target(column, values)
             if target is None:
                 continue
-            if target.startswith("attributes."):
-                name = target.removeprefix("attributes.")
-                extra[name] = _plain(value) if typed else self._types.convert(name, value.strip())
+            whole, _, name = target.partition(".")
+            if whole == "attributes" and name:
+                made = _plain(value) if typed else self._types.convert(name, value.strip())
+                extra.setdefault(whole, {})[name] = made
+            elif whole == "vectors" and name:
+                extra.setdefault(whole, {})[name] = self._value(whole, value, typed)
             else:
                 record[target] = self._value(target, value, typed)
-        if extra:
-            given = record.get("attributes", {})
+        for whole, parts in extra.items():
+            given = record.get(whole, {})
             if not isinstance(given, Mapping):
-                raise InputError("must be an object", "attributes")
-            record["attributes"] = {**given, **extra}
+                raise InputError("must be an object", whole)
+            record[whole] = {**given, **parts}
         if self.kind == "events":
             _rate(record)
         return record
@@ -261,6 +264,8 @@ def _entries(options: Iterable[str]) -> list[str]:
 
 
 def _is_field(name: str, kind: str) -> bool:
+    if name.startswith("vectors."):
+        return kind == "items"
     return name in FIELDS[kind] or (name.startswith("attributes.") and kind != "events")
 
 

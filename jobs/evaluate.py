@@ -1,7 +1,9 @@
 """`python -m jobs.evaluate`: how good the lists are, beside peers, on the store's data, the demo's or files.
 
 What is evaluated is what is served: the model is trained by `graph.fit` with the settings' configuration, under the
-same `config_hash`, and asked through `graph.ranking.Ranker`, with the session that a server would hold.
+same `config_hash`, and asked through `graph.ranking.Ranker`, with the session that a server would hold. But for one
+thing: where held-out events lie between the visible ones (`random`, `open-item`) sessions have no times, while those of
+a server do; and an outside judge's lists, unless `--held-out` says, are ranked by the mean of both.
 
 With `--train`, `--visible`, `--users`, `--candidates` and `--run` it is a tool for outside judges: train on a file,
 rank the candidates for the listed users, write the lists.

@@ -192,6 +192,8 @@ class Evaluation:
     def __post_init__(self) -> None:
         content = hashlib.sha256(self.content.hashed.tobytes())
         content.update(b"" if self.content.text is None else self.content.text.tobytes())
+        for name, vectors in self.content.vectors.items():
+            content.update(name.encode() + vectors.tobytes())
         known = content.hexdigest()[:8]
         self._of_ours = _short(f"{self.config.config_hash} {known} {_source_of('graph')} {self.weights.to_dict()}")
         self._of_peers = _short(f"{known} {_source_of('jobs.peers')}")

@@ -60,6 +60,16 @@ class Checked:
     repeated: RepeatedRows = field(default_factory=lambda: RepeatedRows())
     ratings: tuple[float, float] | None = None
     """Lowest and highest rating."""
+    lengths: dict[str, int] = field(default_factory=dict)
+    """Of vectors, by name."""
+
+    def measure(self, item: Item) -> None:
+        """Raise InputError where a vector of the item is longer or shorter than those of its name before."""
+        for name, vector in item.vectors.items():
+            length = self.lengths.setdefault(name, len(vector))
+            if len(vector) != length:
+                reason = f"item {item.item_id!r} has {len(vector)} numbers, items before it {length}"
+                raise InputError(reason, f"vectors.{name}")
 
 
 class Intake:
@@ -153,7 +163,9 @@ class Intake:
     def _parse(self, checked: Checked, record: dict[str, Any], learning: bool) -> Entity:
         settings, now_ms = self._settings, self._now_ms
         if checked.kind == "items":
-            return parse_item(record, now_ms=now_ms, tenant=settings.tenant, keep_updated=True)
+            item = parse_item(record, now_ms=now_ms, tenant=settings.tenant, keep_updated=True)
+            checked.measure(item)
+            return item
         if checked.kind == "users":
             user = parse_user(record, now_ms=now_ms, tenant=settings.tenant, keep_updated=True)
             return replace(user, user_id=self._stored(user.user_id)) if self._identity else user

@@ -71,12 +71,14 @@ def main(
         with stage("reading events"):
             items = read_items(store, settings)
             data = read_events(store, settings, graph_config, tuple(items))
+            impressions = store.events.impressions(settings.tenant)
         if not len(data):
             raise InputError("the store holds no events that tell of anybody's taste; ingest some first")
         events, (users, known) = len(data), data.shape
         say(f"{events} events of {users} users with {known} items")
         with stage("text vectors"):
             content = Content.of(data.item_ids, items, graph_config, text_vectors(items, graph_config, settings))
+            content = content.with_impressions(data.item_ids, impressions)
         version = time.strftime("%Y%m%dT%H%M%S", time.gmtime(started)) + f"-{graph_config.config_hash[:6]}"
         live = store.registry.live(settings.tenant, NAME)
         absolute = settings.model_copy(update={"state_dir": settings.state_dir.resolve()})

@@ -125,7 +125,7 @@ def train(
     """Train, judge, and write the folder unless the verdict is against it."""
     clock = _Clock(board)
     with tempfile.TemporaryDirectory(prefix="tailorbird-live-") as folder:
-        model, warm, note = _live_model(plan, config, Path(folder))
+        model, warm, note = _live_model(plan, weights, config, Path(folder))
         live = Live(model, warm.until_ms) if model is not None and warm is not None else None
         warm = warm if plan.incremental and not note else None
         trainer = Together(plan.workers, f"{plan.url}.training")
@@ -196,7 +196,9 @@ def embedding_rows(model: Model) -> pa.Table:
     return pa.table(columns)
 
 
-def _live_model(plan: Plan, config: GraphConfig, folder: Path) -> tuple[Model | None, Warm | None, str]:
+def _live_model(
+    plan: Plan, weights: EventWeights, config: GraphConfig, folder: Path
+) -> tuple[Model | None, Warm | None, str]:
     """The live version's model and state, as far as they can be read, and why training cannot go on from them."""
     if plan.live is None:
         return None, None, "no version is live yet"
@@ -208,6 +210,8 @@ def _live_model(plan: Plan, config: GraphConfig, folder: Path) -> tuple[Model | 
     warm = Warm.load(opened, model.item_ids)
     if model.config.config_hash != config.config_hash:
         return model, warm, "the settings of the section graph, or the method, have changed"
+    if model.weights.to_dict() != weights.to_dict():
+        return model, warm, "what events tell (events.weights, default_weight, rating_scale) has changed"
     return model, warm, "" if warm is not None else "the live version holds no state to go on from"
 
 

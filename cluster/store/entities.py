@@ -8,6 +8,7 @@ tombstone, which tells the readers; a deleted user leaves nothing at all, and `r
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Generic, TypeVar
@@ -17,6 +18,7 @@ from sqlalchemy import Connection, Table, delete, func, select, update
 from cluster.messages import Item, User
 from cluster.store.part import Part, dump, load, write
 from cluster.store.tables import counters, items, users
+from cluster.vectors import written_vectors
 
 Entity = TypeVar("Entity", Item, User)
 
@@ -182,6 +184,13 @@ class EntityStore(Part, Generic[Entity]):
     def _open(self, stored: str) -> str:
         return stored
 
+    def _written(self, document: dict[str, Any]) -> dict[str, Any]:
+        """A document as JSON has it. Most kinds hold nothing else."""
+        return document
+
+    def _read(self, document: dict[str, Any]) -> dict[str, Any]:
+        return document
+
     def _id(self, entity: Entity) -> str:
         return getattr(entity, self.id_column)
 
@@ -192,10 +201,11 @@ class EntityStore(Part, Generic[Entity]):
             value = getattr(entity, spec.name)
             if spec.name not in {"tenant", self.id_column, "updated_ms"} and value != spec.default and value != {}:
                 document[spec.name] = dict(value) if isinstance(value, Mapping) else value
-        return self._seal(dump(document))
+        return self._seal(dump(self._written(document)))
 
     def _load(self, row: Any) -> Entity:
-        document = {name: tuple(v) if isinstance(v, list) else v for name, v in load(self._open(row.document)).items()}
+        stored = self._read(load(self._open(row.document)))
+        document = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
         key = {"tenant": row.tenant, self.id_column: getattr(row, self.id_column), "updated_ms": row.updated_ms}
         return self.kind(**(key | document))
 
@@ -208,6 +218,13 @@ class ItemStore(EntityStore[Item]):
     id_column = "item_id"
     kind = Item
     tombstones = True
+
+    def _written(self, document: dict[str, Any]) -> dict[str, Any]:
+        return document | {"vectors": written_vectors(document["vectors"])} if "vectors" in document else document
+
+    def _read(self, document: dict[str, Any]) -> dict[str, Any]:
+        vectors = {name: array("f", numbers) for name, numbers in document.get("vectors", {}).items()}
+        return document | {"vectors": vectors} if vectors else document
 
 
 class UserStore(EntityStore[User]):

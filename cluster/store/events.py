@@ -240,6 +240,16 @@ class EventStore(Part):
         with self.database.reading() as connection:
             return [(row[0], row[1]) for row in connection.execute(statement)]
 
+    def impressions(self, tenant: str) -> dict[str, int]:
+        """How often each item was seen in lists, as events of type `impression` say."""
+        statement = (
+            select(events.c.item_id, func.count())
+            .where(by_number(events.c.tenant, tenant), text("type = 'impression'"))
+            .group_by(events.c.item_id)
+        )
+        with self.database.reading() as connection:
+            return {row[0]: row[1] for row in connection.execute(statement)}
+
     def people_of_both(
         self, tenant: str, one: str, others: Sequence[str], without: str | None, apart: Sequence[str], liked_from: float
     ) -> dict[str, int]:

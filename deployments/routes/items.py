@@ -38,7 +38,7 @@ async def list_items(
     """A page of the catalogue, hidden and expired items too: by id, or the best hits first when `q` is given."""
     catalogue, tenant = services.catalogue, services.tenant
     page, following = await asyncio.to_thread(items_page, catalogue, tenant, filter, q, limit, cursor)
-    return json_response({"items": [item_record(item) for item in page], "next_cursor": following})
+    return json_response({"items": [item_record(item, with_vectors=False) for item in page], "next_cursor": following})
 
 
 @router.post("/v1/items:import", response_model=ImportResponse, openapi_extra=import_of(ItemBody))

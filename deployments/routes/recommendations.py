@@ -132,5 +132,5 @@ def _shown(
 def _fields(item: Item | None, include: list[Any]) -> dict[str, Any]:
     if item is None:
         return {}
-    record = item_record(item)
+    record = item_record(item, with_vectors=False)
     return {field: record[field] for field in include if field in record}

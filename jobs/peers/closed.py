@@ -63,5 +63,8 @@ EASE = Peer(
     "ease",
     "Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019",
     _ease,
-    tuple({"ridge": ridge} for ridge in (300.0, 100.0, 500.0, 1000.0, 2000.0, 5000.0, 10_000.0, 50.0)),
+    # Who is known by a few events is served best by the greatest: what is left is how often two items were met by one.
+    tuple(
+        {"ridge": ridge} for ridge in (300.0, 100.0, 500.0, 1000.0, 2000.0, 5000.0, 10_000.0, 50.0, 50e3, 200e3, 1e6)
+    ),
 )

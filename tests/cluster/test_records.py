@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from array import array
 from typing import Any
 
 import pytest
@@ -152,6 +153,17 @@ def test_times(written: object, ms: int) -> None:
         ("tags", ["x"] * 101),
         ("attributes", []),
         ("attributes", {"a": "x" * 70_000}),
+        ("vectors", [1.0]),
+        ("vectors", {name: [1.0] for name in "abcde"}),
+        ("vectors", {"An image": [1.0]}),
+        ("vectors", {"image": "1 2"}),
+        ("vectors", {"image": []}),
+        ("vectors", {"image": [1.0] * 2049}),
+        ("vectors", {"image": [1.0, None]}),
+        ("vectors", {"image": [1.0, True]}),
+        ("vectors", {"image": [1.0, float("nan")]}),
+        ("vectors", {"image": [1e39]}),
+        ("vectors", {"image": [0, 0.0, 1e-60]}),
         ("image_url", "javascript:alert(1)"),
         ("image_url", "http://a b"),
         ("audio_url", "file:///etc/passwd"),
@@ -166,6 +178,15 @@ def test_each_fault_of_an_item_names_its_field(field: str, bad: object) -> None:
     with pytest.raises(InputError) as caught:
         parse_item({"item_id": "i", field: bad}, now_ms=NOW_MS)
     assert caught.value.place.split(".")[0] == field
+
+
+def test_a_vector_is_kept_in_32_bits_and_written_as_it_came() -> None:
+    item = parse_item({"item_id": "i", "vectors": {"image": [0.1, -2, 3e-9], "sound": None}}, now_ms=1)
+    assert item.vectors["image"].itemsize == 4 and list(item.vectors) == ["image"]
+    assert item_record(item)["vectors"] == {"image": [0.1, -2.0, 3e-9]}
+    assert "vectors" not in item_record(item, with_vectors=False)
+    with pytest.raises(InputError, match=r"vectors\.image\.1"):
+        parse_item({"item_id": "i", "vectors": {"image": [1, "2"]}}, now_ms=1)
 
 
 def test_an_item_may_not_end_before_it_begins() -> None:
@@ -193,6 +214,12 @@ scalars = (
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 )
 objects = st.dictionaries(texts, scalars | texts | st.lists(texts, max_size=3), max_size=5)
+numbers = st.floats(width=32, allow_nan=False, allow_infinity=False)
+vectors = st.dictionaries(
+    st.from_regex(r"[a-z0-9_]{1,32}", fullmatch=True),
+    st.lists(numbers, min_size=1, max_size=5).filter(any).map(lambda found: array("f", found)),
+    max_size=4,
+)
 labels = st.lists(texts.filter(bool), max_size=4, unique=True).map(tuple)
 
 
@@ -229,6 +256,7 @@ def test_an_event_survives_its_record(given_event: Event) -> None:
         available_until_ms=st.none() | st.integers(10**12, 2 * 10**12),
         hidden=st.booleans(),
         updated_ms=times,
+        vectors=vectors,
     )
 )
 def test_an_item_survives_its_record(item: Item) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from array import array
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class TestItems:
             hidden=True,
             updated_ms=77,
             tenant="t",
+            vectors={"image": array("f", [0.1, -2.0]), "sound": array("f", [1e-9])},
         )
         plain = Item("p", updated_ms=1, tenant="t")
         store.items.put([item, plain])

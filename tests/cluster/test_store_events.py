@@ -109,6 +109,12 @@ class TestEvents:
         store.events.append([make_event(9 + n, item="a", type="impression") for n in range(5)])
         assert store.events.popular("default", 2) == [("b", 2), ("c", 2)]
 
+    def test_impressions_are_counted_by_item(self, store: Store) -> None:
+        kinds = [("a", "impression"), ("a", "impression"), ("b", "impression"), ("b", "click"), ("c", "click")]
+        store.events.append([make_event(n, item=item, type=kind) for n, (item, kind) in enumerate(kinds)])
+        store.events.append([make_event(9, item="a", type="impression", tenant="other")])
+        assert store.events.impressions("default") == {"a": 2, "b": 1}
+
     def test_failed_batch_leaves_nothing(self, store: Store) -> None:
         with pytest.raises(InputError):
             store.events.append([make_event(1), make_event(2, context={"x": object()})])

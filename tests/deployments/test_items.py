@@ -28,6 +28,22 @@ async def listed(client: httpx.AsyncClient, item_id: str, **changes: Any) -> boo
     return item_id in ids(await client.post("/v1/recommendations", json=FAN | changes))
 
 
+async def test_an_item_carries_vectors(client: httpx.AsyncClient) -> None:
+    image, audio = [0.1, -2.5, 3.0], [1e-7]
+    put = await client.put("/v1/items/seen", json=ROCK | {"vectors": {"image": image, "audio": audio}})
+    assert put.status_code == 200, put.text
+    assert (await client.get("/v1/items/seen")).json()["vectors"] == {"image": image, "audio": audio}
+    (listed,) = (await client.get("/v1/items", params={"filter": 'item_id == "seen"'})).json()["items"] or [{}]
+    assert "vectors" not in listed
+    patched = await client.patch("/v1/items/seen", json={"vectors": {"audio": None}})
+    assert patched.json()["vectors"] == {"image": image}
+    bad = await client.put("/v1/items/seen", json={"vectors": {"image": [1, "x"]}})
+    assert bad.status_code == 422 and "vectors" in bad.text and "image" in bad.text
+    records = [{"item_id": f"m{n}", "vectors": {"image": [n]}} for n in range(2)]
+    told = (await client.post("/v1/items:import", content=orjson.dumps(records))).json()
+    assert told["accepted"] == 1 and told["rejected"][0]["loc"] == ["vectors", "image"], told
+
+
 @pytest.mark.parametrize(
     "item_id",
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from array import array
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -80,6 +81,20 @@ async def test_what_is_new_ranks_and_only_its_content_makes_it_anew(world: World
     assert world.overlay._extended is not extended
     assert world.ids().index("new") > 17  # behind all that are loud
     assert world.store.items.count("default") == 41
+
+
+async def test_a_vector_that_comes_later_makes_it_anew(world: World) -> None:
+    world.store.items.put([NEW])
+    await world.look()
+    before = world.overlay.current
+    world.store.items.put([replace(NEW, vectors={"image": array("f", [1.0, 2.0])})])
+    await world.look()
+    assert before is not None and world.overlay.current is not None
+    extended = world.overlay.current[1]
+    assert extended._scorer.fresh is not before[1]._scorer.fresh
+    world.store.items.put([replace(NEW, vectors={"image": array("f", [1.0, 2.0])}, image_url="http://x/1.png")])
+    await world.look()
+    assert world.overlay.current[1]._scorer.fresh is extended._scorer.fresh
 
 
 async def test_a_new_version_takes_the_news_along(world: World) -> None:

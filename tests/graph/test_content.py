@@ -5,7 +5,8 @@ import pytest
 
 from cluster.errors import ConfigError
 from cluster.messages import Item
-from graph.content import fit_content_map, hashed_features, reduce_text, words
+from graph.content import fit_content_map, hashed_features, words
+from graph.modalities import reduced
 from graph.text import TextEncoder, describe, find_encoder
 
 
@@ -49,7 +50,7 @@ def test_new_items_are_expressed_by_their_like() -> None:
 def test_reduced_text_keeps_neighbours_and_missing_rows() -> None:
     text = np.random.default_rng(0).normal(size=(50, 20)).astype(np.float32)
     text[7] = 0.0
-    found = reduce_text(text, 20)
+    found = reduced(text, 20)
     assert found.shape == (50, 20) and not found[7].any()
     assert np.linalg.norm(found[0]) == pytest.approx(1.0, abs=1e-5)
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import binom
 
 from cluster.messages import Item, RankQuery, SessionView
+from graph.bundle import save_model
 from graph.explore import FLOOR, draw, inclusion, systematic
+from graph.fit import Content
+from graph.model import Model
 from graph.ranking import Ranker
 from tests.graph.conftest import LOUD
 from tests.graph.test_ranking import view
 
 DRAWS = 2_000
+NEW = Item("new", title="Noise of today", categories=("Rock",))
 
 
 def within(shown: int, chance: float, draws: int = DRAWS) -> bool:
@@ -74,7 +79,7 @@ def test_logged_propensities_are_the_frequencies_of_display(ranker: Ranker, expl
 
 
 def test_what_is_drawn_is_what_little_is_known_of_and_new_items_are(ranker: Ranker) -> None:
-    wider = ranker.with_items([Item("new", title="Noise of today", categories=("Rock",))])
+    wider = ranker.with_items([NEW])
     session = view((LOUD[0], "like"), (LOUD[4], "like"))
     middle = np.median(wider._popularity)
     new = 0
@@ -90,6 +95,33 @@ def test_what_is_drawn_is_what_little_is_known_of_and_new_items_are(ranker: Rank
         for entry in entries:
             assert sum(reason.weight for reason in entry.reasons) == pytest.approx(entry.score, abs=1e-6)
     assert new > 0
+
+
+def test_what_was_seen_often_and_taken_up_by_nobody_loses_its_bonus(model: Model, tmp_path: Path) -> None:
+    """After a refresh: of two items that as many people met, the one that lists showed is drawn for less."""
+    content = Content(np.zeros((len(model.item_ids), 1), np.float32), None)
+    assert content.with_impressions(model.item_ids, {"gone": 3}).impressions is None
+    before = Ranker(model, "v").with_items([NEW])
+    little = [item_id for item_id in model.item_ids if before._chooser.unknown[before.items.index(item_id)]]
+    shown = content.with_impressions(model.item_ids, dict.fromkeys(little[::2], 9_999)).impressions
+    assert shown is not None and shown.sum() == 9_999 * len(little[::2])
+    save_model(replace(model, impressions=shown), tmp_path)
+    after = Ranker.load(tmp_path).with_items([NEW])
+    session = view((LOUD[0], "like"), (LOUD[4], "like"))
+    bonus: dict[str, float] = {}
+    drawn = dict.fromkeys(("before", "after"), 0)
+    for name, ranker in (("before", before), ("after", after)):
+        for seed in range(200):
+            for entry in ranker.rank([RankQuery(session, n=10, explore=0.5, seed=seed)])[0].items:
+                if entry.source == "explore":
+                    drawn[name] += entry.item_id in little[::2]
+                    part = sum(reason.weight for reason in entry.reasons if reason.kind == "explore")
+                    met = before._popularity[before.items.index(entry.item_id)]
+                    tries = met + (9_999 if name == "after" and entry.item_id in little[::2] else 0)
+                    assert part == pytest.approx(1.0 / np.sqrt(1.0 + tries), rel=1e-5)
+                    bonus[entry.item_id] = part
+    assert min(bonus.values()) < 0.011 and bonus["new"] == 1.0
+    assert drawn["after"] < drawn["before"]
 
 
 def test_it_is_off_by_default_and_a_seed_repeats_it(ranker: Ranker) -> None:

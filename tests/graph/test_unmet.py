@@ -11,6 +11,7 @@ import pytest
 from cluster.messages import Item, RankQuery, SessionView
 from graph.bundle import save_model
 from graph.config import GraphConfig
+from graph.content import ContentMap
 from graph.dataset import Interactions
 from graph.factors import fold_in_kernel
 from graph.fit import Content, fit
@@ -32,6 +33,7 @@ class Made:
     kernels: tuple[Kernel, ...]
     biases: tuple[Bias, ...]
     popularity: np.ndarray
+    content: ContentMap | None = None
 
 
 def world() -> tuple[Interactions, np.ndarray]:

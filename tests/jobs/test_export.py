@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from array import array
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ ITEMS = [
         available_until_ms=2,
         hidden=True,
         updated_ms=1_700_000_000_123,
+        vectors={"image": array("f", [0.1, 1 / 3, -2e-7]), "audio": array("f", [7.0])},
     ),
     Item("B", updated_ms=5),
 ]

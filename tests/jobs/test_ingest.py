@@ -178,6 +178,33 @@ def test_items_and_users_with_attributes(settings: Settings, tmp_path: Path) -> 
     assert user.attributes == {"age": 42, "vip": True}
 
 
+def test_items_with_vectors(settings: Settings, tmp_path: Path) -> None:
+    table, text = tmp_path / "i.parquet", tmp_path / "i.csv"
+    pq.write_table(pa.table({"item_id": ["1", "2"], "seen": [[0.1, 2.0], None], "title": ["T", "U"]}), table)
+    text.write_text('item_id;seen\n3;"[0.5, 1]"\n')
+    take(settings, ("items", table), ("items", text), maps=("vectors.image=seen",))
+    with Store.open(settings, readonly=True) as store:
+        found = store.items.get("default", ["1", "2", "3"])
+    assert {name: {key: list(v) for key, v in item.vectors.items()} for name, item in found.items()} == {
+        "1": {"image": [pytest.approx(0.1), 2.0]},
+        "2": {},
+        "3": {"image": [0.5, 1.0]},
+    }
+    assert found["1"].attributes == {}
+
+
+def test_vectors_of_two_lengths_are_refused_and_named(settings: Settings, tmp_path: Path) -> None:
+    path, rejects = tmp_path / "i.jsonl", []
+    lines = [{"item_id": f"i{n}", "vectors": {"image": [1.0] * (2 + (n == 1))}} for n in range(3)]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    with pytest.raises(InputError, match=r"line 2.*vectors\.image.*'i1' has 3 numbers, items before it 2"):
+        take(settings, ("items", path))
+    take(settings, ("items", path), on_reject=rejects.append)
+    with Store.open(settings, readonly=True) as store:
+        assert sorted(item.item_id for item in store.items.scan("default")) == ["i0", "i2"]
+    assert [reject["line"] for reject in rejects] == [2]
+
+
 def test_user_ids_are_pseudonymised_unless_they_are_already(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path / "state", pseudonymise_key="secret")  # type: ignore[arg-type]
     path = events_file(tmp_path / "e.csv", "1,ann,i,view,,1")

@@ -6,19 +6,26 @@ import os
 import signal
 import subprocess
 import sys
+from array import array
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from cluster.artifacts import open_bundle
 from cluster.config import Settings
-from cluster.messages import Event, Item, RankQuery, SessionView
+from cluster.messages import Event, Item, RankQuery, SessionView, Version
 from cluster.store import Store
+from graph.config import GraphConfig
+from graph.dataset import Interactions
+from graph.fit import Content
 from graph.ranking import Ranker
-from jobs.training import judge
+from jobs.model import weights_of
+from jobs.training import NAME, Plan, judge, train
 from tests.jobs.conftest import ROOT, RunJob
 
 SMALL = """graph:
@@ -68,6 +75,7 @@ def test_events_become_a_version_that_serves(run_job: RunJob, settings: Settings
     folder = open_bundle(live.url, tmp_path / "cache", kind="graph")
     ranker = Ranker.load(folder)
     assert ranker.version == live.version
+    assert ranker.model.impressions is not None and ranker.model.impressions.sum() == 60
     assert len(ranker.rank([RankQuery(SessionView(None))])[0].items) == 10
     table = pq.read_table(folder / "embeddings")
     assert table["item_id"].to_pylist() == list(ranker.items) and len(table["source"][0].as_py()) == 8
@@ -83,6 +91,43 @@ def test_events_become_a_version_that_serves(run_job: RunJob, settings: Settings
         assert store.registry.live("default", "graph").version == "perfect"  # type: ignore[union-attr]
     forced = run_job("jobs.refresh", "--config", "settings.yaml", "--force")
     assert forced.code == 0 and forced.result["gate"] != "passed", forced.stderr
+
+
+@pytest.mark.integration
+def test_items_with_vectors_become_a_version_that_ranks_by_them(
+    run_job: RunJob, settings: Settings, tmp_path: Path
+) -> None:
+    """Titles and categories tell nothing, pictures do; one item is of a length of its own at first."""
+    (tmp_path / "settings.yaml").write_text(SMALL)
+    fill(settings)
+    rng = np.random.default_rng(1)
+
+    def picture(number: int) -> array[float]:
+        return array("f", (rng.normal(size=6) * 0.3 + (1.0, -1.0)[number % 2] * np.arange(6)).tolist())
+
+    with Store.open(settings) as store:
+        store.items.put([Item(f"i{n}", title=f"Title {n}", vectors={"image": picture(n // 20)}) for n in range(40)])
+        store.items.put([Item("i3", vectors={"image": array("f", [1.0, 2.0])})])
+    refused = run_job("jobs.refresh", "--config", "settings.yaml")
+    assert refused.code == 2 and "'i3'" in refused.result["error"] and "2 numbers" in refused.result["error"]
+    with Store.open(settings) as store:
+        store.items.put([Item("i3", vectors={"image": picture(0)})])
+    ran = run_job("jobs.refresh", "--config", "settings.yaml")
+    assert ran.code == 0, ran.stderr
+    with Store.open(settings, readonly=True) as store:
+        live = store.registry.live("default", "graph")
+    assert live is not None
+    ranker = Ranker.load(open_bundle(live.url, tmp_path / "cache", kind="graph"))
+    assert ranker.model.content is not None and ranker.model.content.fusion is not None
+    logits = ranker.model.content.fusion.logits
+    assert logits["vectors.image"] > logits["facts"]
+    new = [Item(f"new{n}", title="Another", vectors={"image": picture(n)}) for n in range(10)]
+    ids = frozenset(item.item_id for item in new)
+    for kind in range(2):
+        met = tuple(f"i{20 * kind + n}" for n in range(5))
+        view = SessionView(None, met, ("like",) * 5, (None,) * 5, (1, 2, 3, 4, 5), frozenset(met))
+        shown = ranker.with_items(new).rank([RankQuery(view, n=5, allowed=ids)])[0].items
+        assert {int(entry.item_id[3:]) % 2 for entry in shown} == {kind}
 
 
 @pytest.mark.integration
@@ -131,6 +176,33 @@ def test_the_gate_compares_on_what_neither_version_has_seen(incremental: bool) -
     few = own | {"newest_ndcg@10": 0.1, "newest_sessions": 5.0}
     assert judge(few, {}, 0.05, incremental) == ""
     assert bool(judge(few, {"ndcg@10": 0.9}, 0.05, incremental)) is not incremental
+
+
+@pytest.mark.parametrize(
+    ("changed", "goes_on"),
+    [
+        ({}, True),
+        ({"rating_scale": (1.0, 10.0)}, False),
+        ({"default_weight": 0.2}, False),
+        ({"weights": {"like": 0.5}}, False),
+        ({"max_ahead_s": 5.0}, True),
+    ],
+)
+def test_an_incremental_training_begins_anew_where_events_tell_other_things(
+    changed: dict[str, Any], goes_on: bool, settings: Settings, tmp_path: Path
+) -> None:
+    config = GraphConfig.model_validate(yaml.safe_load(SMALL)["graph"])
+    before = weights_of(settings, config)
+    people = [f"u{n // 8}" for n in range(320)]
+    items = [f"i{(n * 7 + n // 8) % 20}" for n in range(320)]
+    data = Interactions.from_columns(people, items, before, ["like"] * 320, times_ms=list(range(320)))
+    content = Content.of(data.item_ids, {}, config)
+    assert train(data, content, before, config, Plan(settings, "one")).url is not None
+    live = Version(NAME, "one", Plan(settings, "one").url, 1, {}, settings.tenant)
+    after = weights_of(settings.model_copy(update={"events": settings.events.model_copy(update=changed)}), config)
+    made = train(data, content, after, config, Plan(settings, "two", live, incremental=True, force=True))
+    assert made.incremental is goes_on
+    assert ("events.weights" in made.note) is not goes_on
 
 
 @pytest.mark.integration
