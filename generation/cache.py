@@ -35,7 +35,7 @@ _OVERHEAD_BYTES = 600
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is asked for. `key` is all but the person; `segment` and `liked` are marks of titles (`mark_of`)."""
+    """What is asked for. `key` is all but the person; `segment` and `liked` are marks of liked items (`mark_of`)."""
 
     key: str
     segment: tuple[str, ...]
@@ -44,7 +44,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class CachedText:
-    """A text, and the marks of the liked titles that stand in it."""
+    """A text, and the marks of the liked items whose titles stand in it."""
 
     text: str
     named: frozenset[str]
@@ -247,8 +247,9 @@ def text_of(task: WriteTask, done: TextDone) -> CachedText | None:
 
 
 def mark_of(item: Item) -> str:
-    """A liked title in a key: another title under the same id is another mark."""
-    return hashlib.blake2b(f"{item.item_id}\0{item.title}".encode(), digest_size=10).hexdigest()
+    """A liked item in a key: its title, and what a text may say that another item has in common with it."""
+    told = "\0".join((item.item_id, item.title, *item.categories, "", *item.tags))
+    return hashlib.blake2b(told.encode(), digest_size=10).hexdigest()
 
 
 def _named(liked: Iterable[Item], text: str) -> frozenset[str]:

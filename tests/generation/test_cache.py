@@ -63,6 +63,8 @@ def test_a_text_that_names_nothing_stays_with_its_segment() -> None:
         {"max_tokens": 12},
         {"tenant": "b"},
         {"liked": (replace(JAWS, title="Jaws 2"),)},
+        {"liked": (replace(JAWS, categories=("Action",)),)},
+        {"liked": (replace(JAWS, tags=("sci-fi",)),)},
     ],
 )
 def test_what_matters_is_in_the_key(other: dict[str, object]) -> None:
