@@ -5,7 +5,6 @@ Which variant is used depends on the task alone, so that a page does not change 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from cluster.messages import WriteTask
@@ -13,6 +12,7 @@ from generation import phrasing_zh
 from generation.draw import choice
 from generation.facts import titles
 from generation.lexicon import is_wide
+from generation.outlet import Outlet, estimated_tokens
 from generation.profile import profile_of
 from generation.prompts import shortened
 from generation.sentences import MAX_ITEMS, listed, name_of
@@ -156,15 +156,10 @@ def _kinds(task: WriteTask, chinese: bool) -> str:
 def within(ending: str, text: str, language: str, max_tokens: int | None, stop: Sequence[str] = ()) -> tuple[str, str]:
     """As much of a text's ending as `stop` and `max_tokens` let stand, and why it ends: `stop` or `length`.
 
-    A word, or a Chinese character, takes a token at least.
+    Tokens are estimated (`outlet.estimated_tokens`): what is written here may have no tokenizer beside it.
     """
-    whole = text + ending
-    places = [place for sequence in stop if sequence and (place := whole.find(sequence)) >= 0]
-    if places:
-        ending = whole[len(text) : min(places)].rstrip()
-    if max_tokens is None:
-        return ending, "stop"
-    word = r"\s*\S" if phrasing_zh.is_chinese(language) else r"\s*\S+"
-    left = max(0, max_tokens - len(re.findall(word, text)))
-    cut = "".join(re.findall(word, ending)[:left])
-    return (ending, "stop") if len(cut) >= len(ending.rstrip()) else (cut, "length")
+    outlet = Outlet(
+        chinese=phrasing_zh.is_chinese(language), max_tokens=max_tokens, stop=stop, count=estimated_tokens, given=text
+    )
+    shown = outlet.feed(ending) + outlet.close()
+    return shown, outlet.ended or "stop"

@@ -34,7 +34,7 @@ router = APIRouter(tags=["chat"])
 ServicesDep = Annotated[Services, Depends(services_of)]
 
 MODEL_ID = "tailorbird"
-_DEFAULT_TOKENS = 128
+_DEFAULT_TOKENS = 384
 _MAX_STOPS = 4
 _MAX_MESSAGE_CHARS = 8000
 

@@ -75,7 +75,7 @@ async def test_a_question_about_an_item_is_about_that_item(app: App, writer: Not
 
 @pytest.mark.parametrize(
     ("text", "given", "most"),
-    [("five films", {}, 128), ("推荐五部电影", {}, 384), ("推荐五部电影", {"max_tokens": 20}, 20)],
+    [("five films", {}, 384), ("推荐五部电影", {}, 1152), ("推荐五部电影", {"max_tokens": 20}, 20)],
 )
 async def test_a_chinese_answer_may_take_more_tokens(
     app: App, writer: Notes, text: str, given: dict[str, int], most: int
