@@ -13,7 +13,7 @@ from generation.draw import choice
 from generation.facts import titles
 from generation.lexicon import is_wide
 from generation.outlet import Outlet, estimated_tokens
-from generation.profile import profile_of
+from generation.profile import is_cheerful, profile_of
 from generation.prompts import shortened
 from generation.sentences import MAX_ITEMS, listed, name_of
 
@@ -58,10 +58,12 @@ _EN: dict[str, tuple[str, ...]] = {
         "Enjoy!",
         "Subject: {title}, picked for you\n\nLooking for something new? {title} is a good step on from "
         "{liked}{with_kinds}. Enjoy!",
+        "Subject: {title}, picked for you\n\nBecause you liked {liked}, we suggest a look at {title}{with_kinds}.",
     ),
     "email_plain": (
         "Subject: {title}, picked for you\n\nWe think {title} is worth a look{with_kinds}. Enjoy!",
         "Subject: {title}, picked for you\n\nLooking for something new? Try {title}{with_kinds}.",
+        "Subject: {title}, picked for you\n\nWe suggest a look at {title}{with_kinds}.",
     ),
     "chat": ("Here are some picks for you: {all_titles}.", "You could try {all_titles}.", "How about {all_titles}?"),
     "chat_plain": ("I have nothing that fits. Tell me what you like, and we will find something.",),
@@ -97,8 +99,12 @@ _ZH: dict[str, tuple[str, ...]] = {
     "email": (
         "主题：为你挑选的{title}\n\n因为你喜欢{liked}，我们觉得{title}值得一试{with_kinds}。祝你愉快！",
         "主题：为你挑选的{title}\n\n喜欢{liked}的你，也许也会喜欢{title}{with_kinds}。祝你愉快！",
+        "主题：为你挑选的{title}\n\n因为你喜欢{liked}，我们推荐{title}{with_kinds}。",
     ),
-    "email_plain": ("主题：为你挑选的{title}\n\n我们觉得{title}值得一试{with_kinds}。祝你愉快！",),
+    "email_plain": (
+        "主题：为你挑选的{title}\n\n我们觉得{title}值得一试{with_kinds}。祝你愉快！",
+        "主题：为你挑选的{title}\n\n我们推荐{title}{with_kinds}。",
+    ),
     "chat": ("为你推荐：{all_titles}。", "你可以试试{all_titles}。", "{all_titles}怎么样？"),
     "chat_plain": ("暂时没有合适的。告诉我你喜欢什么，我再找找。",),
 }
@@ -116,6 +122,8 @@ def render(task: WriteTask) -> str:
     liked = [name_of(item, chinese) for item in task.liked if titles((item,))]
     bare = (titles(named) or own)[0]
     variants = texts[_key(task, bool(liked))]
+    if task.items and profile_of(task.items[0]).grave:
+        variants = tuple(one for one in variants if not is_cheerful(one, chinese=chinese)) or variants
     values = {
         "title": own[0],
         "all_titles": listed(own, chinese),
