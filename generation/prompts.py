@@ -27,6 +27,7 @@ from generation.phrasing_zh import is_chinese
 from generation.profile import is_cheerful, profile_of
 from generation.recent import Recent
 from generation.sentences import MAX_ITEMS, MAX_LIKED, Segment, SegmentFile, name_of, segments_of
+from generation.why import by_reasons
 
 KINDS = ("pitch", "reason", "headline", "summary", "push", "email", "chat")
 MAX_CATEGORIES = 4
@@ -143,7 +144,7 @@ def build(task: WriteTask, attempt: int = 0, recent: Recent | None = None) -> Pr
     Raises:
         InputError: the kind is unknown.
     """
-    file = load(task.kind)
+    task, file = by_reasons(task), load(task.kind)
     chinese = is_chinese(task.language)
     told = file.zh if chinese and file.zh is not None else file
     system = file.system.strip()

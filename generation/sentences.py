@@ -18,6 +18,7 @@ from generation.phrasing_zh import is_chinese
 from generation.phrasing_zh import name as chinese_name
 from generation.profile import is_cheerful, profile_of
 from generation.recent import Recent
+from generation.why import told_reason
 
 ROOM_CHARS = 30
 """So much must be left for the model after a beginning."""
@@ -53,13 +54,15 @@ class SegmentFile(BaseModel):
     """Sentences that name what the person liked."""
     alike: list[str] = []
     """More of them for an item that has something in common with that."""
+    because: dict[str, list[str]] = {}
+    """Sentences by what they say of the ranker's reasons (`why.told_reason`), for when no like is named."""
     plain: list[str]
     """Sentences for when nothing is known of the person, or the others are too long."""
 
-    @field_validator("with_liked", "alike", "plain")
+    @field_validator("with_liked", "alike", "because", "plain")
     @classmethod
-    def _written(cls, sentences: list[str]) -> list[str]:
-        for sentence in sentences:
+    def _written(cls, sentences: list[str] | dict[str, list[str]]) -> list[str] | dict[str, list[str]]:
+        for sentence in chain(*sentences.values()) if isinstance(sentences, dict) else sentences:
             if PLACE.search(sentence) is None:
                 raise ValueError(f"{sentence!r} has no place for the model")
         return sentences
@@ -100,10 +103,10 @@ def segments_of(
         profile = profile_of(item)
         quotes, grave = bool(details(profile, chinese=chinese)), profile.grave and not profile.report
         personal = [*segment.with_liked, *(segment.alike if shared else ())] if liked else []
-        plain = segment.plain
+        groups = [personal, segment.because.get(told_reason(task), []), segment.plain]
         if grave:
-            personal, plain = (_sober(group, chinese) for group in (personal, plain))
-        turned = chain(*(_turned(group, values, task, number, attempt, recent, quotes) for group in (personal, plain)))
+            groups = [_sober(group, chinese) for group in groups]
+        turned = chain(*(_turned(group, values, task, number, attempt, recent, quotes) for group in groups))
         loud = task.tone in LOUD_TONES and not grave
         made = _made(turned, values, item, shared, Draw(task, number, attempt), max_chars, recent, loud)
         compared = islice(made, 1 if recent is None else COMPARED)

@@ -16,6 +16,7 @@ from generation.outlet import Outlet, estimated_tokens
 from generation.profile import is_cheerful, profile_of
 from generation.prompts import shortened
 from generation.sentences import MAX_ITEMS, listed, name_of
+from generation.why import by_reasons, told_reason
 
 LANGUAGES = ("en", "zh")
 """What templates are written in; which of them the model writes is `GenerationConfig.languages`."""
@@ -46,6 +47,11 @@ _EN: dict[str, tuple[str, ...]] = {
         "We think {title} may be just right for you{with_kinds}.",
     ),
     "reason_popular": ("{title} is a popular choice right now.", "Many people like {title} right now."),
+    "reason_fresh": ("{title} is new here{with_kinds}.",),
+    "reason_explore": ("We put {title} on your list to try something different{with_kinds}.",),
+    "reason_people_like_you": ("People with a taste like yours chose {title}{with_kinds}.",),
+    "reason_because_named": ("{title} is close to what you asked for{with_kinds}.",),
+    "reason_met": ("{title} goes with what you have looked at{with_kinds}.",),
     "headline": ("{title}, picked for you", "Time for {title}", "Discover {title}", "Your next favorite: {title}"),
     "push": ("{title} is waiting for you.", "Your next pick: {title}", "Time for {title}?"),
     "summary": (
@@ -92,6 +98,11 @@ _ZH: dict[str, tuple[str, ...]] = {
     ),
     "reason_plain": ("为你挑选了{title}{with_kinds}。", "我们觉得{title}可能适合你{with_kinds}。"),
     "reason_popular": ("{title}目前很受欢迎。", "现在很多人喜欢{title}。"),
+    "reason_fresh": ("{title}刚刚上架{with_kinds}。",),
+    "reason_explore": ("推荐{title}给你，是想换个方向试试{with_kinds}。",),
+    "reason_people_like_you": ("和你品味相近的人也选了{title}{with_kinds}。",),
+    "reason_because_named": ("{title}和你提到的很接近{with_kinds}。",),
+    "reason_met": ("{title}和你看过的很接近{with_kinds}。",),
     "headline": ("为你挑选：{title}", "发现{title}", "下一个心头好：{title}", "是时候认识{title}了"),
     "push": ("{title}在等你。", "下一个选择：{title}", "要不要试试{title}？"),
     "summary": ("因为你喜欢{liked}，为你推荐：{all_titles}。", "喜欢{liked}的你，可以看看这些：{all_titles}。"),
@@ -115,7 +126,7 @@ NOTHING_FITS = frozenset((*_EN["chat_plain"], *_ZH["chat_plain"]))
 
 def render(task: WriteTask) -> str:
     """The template's text for a task, in its language, or in English where that language has none."""
-    chinese = phrasing_zh.is_chinese(task.language)
+    task, chinese = by_reasons(task), phrasing_zh.is_chinese(task.language)
     texts = _ZH if chinese else _EN
     named = [item for item in task.items if titles((item,))][:MAX_ITEMS]
     own = [name_of(item, chinese) for item in named] or (["这一个"] if chinese else ["this one"])
@@ -142,9 +153,7 @@ def _key(task: WriteTask, liked: bool) -> str:
         return "chat" if task.items else "chat_plain"
     if liked or f"{task.kind}_plain" not in _EN:
         return task.kind
-    if task.kind == "reason" and any(reason.kind == "popular" for reason in task.reasons):
-        return "reason_popular"
-    return f"{task.kind}_plain"
+    return f"{task.kind}_{told_reason(task) or 'plain'}"
 
 
 def _kinds(task: WriteTask, chinese: bool) -> str:

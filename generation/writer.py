@@ -31,6 +31,7 @@ from generation.phrasing_zh import is_chinese
 from generation.prompts import Prompt, written_in
 from generation.recent import Recent
 from generation.sentences import Segment, name_of
+from generation.why import by_reasons
 from generation.words import lexicon
 
 log = logging.getLogger("tailorbird.generation")
@@ -280,7 +281,8 @@ def template_text(task: WriteTask, given: str = "") -> tuple[TextPiece | TextDon
 
 
 def _narrowed(task: WriteTask) -> WriteTask:
-    """A text about one item sees no other."""
+    """A text about one item sees no other, and one that gives reasons no like that is none."""
+    task = by_reasons(task)
     return task if task.kind in ("summary", "chat") else replace(task, items=task.items[:1])
 
 

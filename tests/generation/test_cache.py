@@ -133,6 +133,7 @@ def test_only_what_a_model_wrote_is_kept() -> None:
 
 def test_a_segment_holds_as_many_titles_as_the_text_names() -> None:
     assert len(in_segment(task(JAWS, ALIEN, BABE)).liked) == 1
-    assert in_segment(task(JAWS, ALIEN, BABE, kind="reason")).liked == (JAWS, ALIEN)
+    carried = tuple(Reason("because_liked", 0.5, item.item_id) for item in (JAWS, ALIEN, BABE))
+    assert in_segment(task(JAWS, ALIEN, BABE, kind="reason", reasons=carried)).liked == (JAWS, ALIEN)
     assert in_segment(task()).liked == ()
     assert mark_of(JAWS) != mark_of(replace(JAWS, title="Jaws (1975)"))
