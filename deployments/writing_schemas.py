@@ -187,6 +187,21 @@ class Choice(Answer):
     """For OpenAI's clients."""
 
 
+class ChatText(Answer):
+    """What one answer rests on, as `POST /v1/content` says it."""
+
+    source: Literal["generated", "cached", "template"]
+    """How the text was made."""
+    model: str
+    """The language model, or `template`."""
+    prompt_version: str
+    """The prompt's version."""
+    facts: dict[str, Any]
+    """All that the writer knew: nothing else may be in the text."""
+    guard: GuardResult
+    """What the check against the facts said."""
+
+
 class ChatExtra(Answer):
     """What Tailorbird says beside OpenAI's fields."""
 
@@ -197,7 +212,9 @@ class ChatExtra(Answer):
     model_version: str
     """The version that ranked them."""
     source: Literal["generated", "cached", "template"]
-    """How the text was made."""
+    """How the text was made: of several answers, the last one."""
+    texts: list[ChatText]
+    """What each answer rests on, in the order of `choices`."""
 
 
 class ChatResponse(Answer):

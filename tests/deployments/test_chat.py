@@ -89,6 +89,9 @@ async def test_n_answers_have_seeds_of_their_own(app: App, writer: Notes) -> Non
     assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2]
     assert sorted(task.seed for task in writer.tasks) == [5, 6, 7]  # type: ignore[type-var]
     assert answer["usage"]["completion_tokens"] == 9
+    texts = answer["tailorbird"]["texts"]
+    assert len(texts) == 3 and all(text["guard"]["rules"] == [] and text["model"] for text in texts)
+    assert all({"source", "prompt_version", "facts"} <= set(text) for text in texts)
 
 
 @pytest.mark.parametrize("stream", [False, True])
