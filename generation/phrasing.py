@@ -2,10 +2,10 @@
 
 A sentence of a prompt file has places in braces that are written: `{pick}` (what the item is, after "is"), `{aside}`
 (the same after a comma), `{short}` (the same in a few words), `{list}` (what a list of items is), `{detail}` (a
-sentence or two of its description). The lists of a
-language (`words/phrases.yaml`) say which ways there are to fill one; a way has places in turn, for phrases of the lists
-and of the facts. All that can stand there is grammatical and true of the item, so the model chooses what suits and can
-say nothing false.
+sentence or two of its description). The lists of a language (`words/phrases.yaml`) say which ways there are to fill
+one; a way has places in turn, for phrases of the lists and of the facts. What can stand there is grammatical, and comes
+from the item's facts, from what its categories imply, or from phrases that claim nothing that could be checked; the
+model chooses among it. It is as true as the catalogue is.
 """
 
 from __future__ import annotations
