@@ -183,7 +183,7 @@ class WriteTask:
 
     `items` are what the text is about (one for most kinds, several for a summary or a chat answer). `liked` are items
     that the person liked, most telling first; with `reasons` they are all that the text may say of the person.
-    `catalogue_titles` are other titles, which may not appear. `messages` is the dialogue so far, for kind `chat` only.
+    `messages` is the dialogue so far, for kind `chat` only. `max_tokens` and `stop` bound the whole text.
     """
 
     kind: str
@@ -192,7 +192,7 @@ class WriteTask:
     reasons: tuple[Reason, ...] = ()
     tone: str = "friendly"
     language: str = "en"
-    max_tokens: int = 96
+    max_tokens: int = 512
     temperature: float | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()

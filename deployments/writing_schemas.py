@@ -31,8 +31,9 @@ class ContentRequest(Body):
     """How it shall sound."""
     language: Literal[LANGUAGES] = LANGUAGES[0]  # type: ignore[valid-type]
     """In which language. What the model does not write well enough (`generation.languages`) is the template's."""
-    max_tokens: int = Field(default=96, ge=8, le=512)
-    """Longest text, in the model's tokens; each kind has a limit of its own in characters."""
+    max_tokens: int = Field(default=512, ge=8, le=1024)
+    """Longest text, in the model's tokens, titles and a subject line included; each kind has a limit of its own in
+    characters, which comes first unless less is asked for."""
     temperature: float | None = Field(default=None, ge=0, le=2)
     """How freely words are chosen. A text with a temperature of its own is never taken from the cache."""
     seed: int | None = Field(default=None, ge=0, lt=2**63)
@@ -107,6 +108,8 @@ class ContentResponse(Answer):
     """All that the writer knew: nothing else may be in the text."""
     guard: GuardResult
     """What the check against the facts said."""
+    finish_reason: Literal["stop", "length"]
+    """`length` where `max_tokens` cut the text off."""
     usage: Usage
     """Tokens; none when the text was cached or a template."""
 
@@ -147,7 +150,7 @@ class ChatRequest(BaseModel):
     stream_options: StreamOptions | None = None
     """What else a stream carries."""
     max_tokens: int | None = Field(default=None, ge=1, le=1024)
-    """Longest answer, in tokens. Default: 128, and 384 in Chinese."""
+    """Longest answer, in tokens, titles included. Default: 384, and 1152 in Chinese."""
     max_completion_tokens: int | None = Field(default=None, ge=1, le=1024)
     """The same under OpenAI's newer name."""
     temperature: float | None = Field(default=None, ge=0, le=2)
@@ -184,6 +187,21 @@ class Choice(Answer):
     """For OpenAI's clients."""
 
 
+class ChatText(Answer):
+    """What one answer rests on, as `POST /v1/content` says it."""
+
+    source: Literal["generated", "cached", "template"]
+    """How the text was made."""
+    model: str
+    """The language model, or `template`."""
+    prompt_version: str
+    """The prompt's version."""
+    facts: dict[str, Any]
+    """All that the writer knew: nothing else may be in the text."""
+    guard: GuardResult
+    """What the check against the facts said."""
+
+
 class ChatExtra(Answer):
     """What Tailorbird says beside OpenAI's fields."""
 
@@ -194,7 +212,9 @@ class ChatExtra(Answer):
     model_version: str
     """The version that ranked them."""
     source: Literal["generated", "cached", "template"]
-    """How the text was made."""
+    """How the text was made: of several answers, the last one."""
+    texts: list[ChatText]
+    """What each answer rests on, in the order of `choices`."""
 
 
 class ChatResponse(Answer):

@@ -20,6 +20,7 @@ from cluster.messages import Item, TextDone, WriteTask
 from generation import prompts
 from generation.config import GenerationConfig
 from generation.facts import facts_of, facts_of_task, spoken_title
+from generation.why import by_reasons, told_reason
 
 CACHED_KINDS = frozenset(prompts.KINDS) - {"chat"}
 """An answer in a dialogue belongs to that dialogue."""
@@ -35,7 +36,7 @@ _OVERHEAD_BYTES = 600
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is asked for. `key` is all but the person; `segment` and `liked` are marks of titles (`mark_of`)."""
+    """What is asked for. `key` is all but the person; `segment` and `liked` are marks of liked items (`mark_of`)."""
 
     key: str
     segment: tuple[str, ...]
@@ -44,7 +45,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class CachedText:
-    """A text, and the marks of the liked titles that stand in it."""
+    """A text, and the marks of the liked items whose titles stand in it."""
 
     text: str
     named: frozenset[str]
@@ -210,7 +211,7 @@ def cacheable(task: WriteTask) -> bool:
 
 def in_segment(task: WriteTask) -> WriteTask:
     """The same task for the person's segment: with no more liked titles than the text will name."""
-    liked = [item for item in task.liked if spoken_title(item.title)]
+    liked = [item for item in by_reasons(task).liked if spoken_title(item.title)]
     named = NAMED.get(task.kind, 1)
     if named == 1 and liked:
         digest = hashlib.blake2b(f"{task.kind}\0{task.items[0].item_id}".encode(), digest_size=8).digest()
@@ -222,7 +223,7 @@ def in_segment(task: WriteTask) -> WriteTask:
 def query_of(task: WriteTask, writer: str) -> Query:
     """The query for a task. `writer` is all that the text depends on beside the task: engine, model, its settings."""
     items = task.items if task.kind == "summary" else task.items[:1]
-    why = sorted({reason.kind for reason in task.reasons}) if task.kind == "reason" else []
+    why = told_reason(task)
     parts = [
         task.tenant,
         task.kind,
@@ -236,7 +237,7 @@ def query_of(task: WriteTask, writer: str) -> Query:
     ]
     key = hashlib.blake2b(json.dumps(parts, sort_keys=True, default=str).encode(), digest_size=20).hexdigest()
     segment = tuple(mark_of(item) for item in in_segment(task).liked)
-    return Query(key, segment, frozenset(mark_of(item) for item in task.liked))
+    return Query(key, segment, frozenset(mark_of(item) for item in by_reasons(task).liked))
 
 
 def text_of(task: WriteTask, done: TextDone) -> CachedText | None:
@@ -247,8 +248,9 @@ def text_of(task: WriteTask, done: TextDone) -> CachedText | None:
 
 
 def mark_of(item: Item) -> str:
-    """A liked title in a key: another title under the same id is another mark."""
-    return hashlib.blake2b(f"{item.item_id}\0{item.title}".encode(), digest_size=10).hexdigest()
+    """A liked item in a key: its title, and what a text may say that another item has in common with it."""
+    told = "\0".join((item.item_id, item.title, *item.categories, "", *item.tags))
+    return hashlib.blake2b(told.encode(), digest_size=10).hexdigest()
 
 
 def _named(liked: Iterable[Item], text: str) -> frozenset[str]:

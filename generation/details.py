@@ -1,7 +1,7 @@
 """What the description of an item says in sentences that may be quoted, and as a noun that may stand inside one.
 
 A description reads better than any phrase that fits everything, and it is true as far as the catalogue is. What gives
-orders, speaks for somebody, addresses or praises is not quoted: titles and descriptions come from anybody.
+orders, claims, speaks for somebody, addresses or praises is not quoted: titles and descriptions come from anybody.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ _ADDED = re.compile(
 _CLAUSE = re.compile(
     r"[.?](?!\d)|, (?:and|but|so|he|she|they|it)\b|(?<! that)(?<! which)(?<! who)(?<! it) (?:is|are|was|were)\b"
 )
+_SUPERLATIVE = re.compile(r"[a-z]{2}est$")
 _VERB = re.compile(r"(?<!ga)(?<!sport)(?<!canva)[^s']s$")
 _NO_NOUN_END = re.compile(r"[^s]s$|ed$|ly$|ing$")
 
@@ -94,17 +95,38 @@ def _hostile(sentence: str) -> bool:
     return bool(_list("orders").intersection(word.lower() for word in _WORD.findall(sentence)))
 
 
+def _orders_or_claims(words: list[str]) -> bool:
+    """Whether a sentence tells its reader what to do, or says of the thing what no catalogue can vouch for.
+
+    An order begins with a verb in its plain form: a first word that ends like none and comes before an article or a
+    pronoun is one. Others are known ones, duties ("must", "you should"), superlatives, ratings, health, money.
+    """
+    first, second = [*words, "", ""][:2]
+    plain = not re.search(r"(?:s|ed|ing|ly)$", first) and first not in _list("no_verbs") | _list("objects")
+    address = any(word in ("you", "your", "yours", "yourself") for word in words)
+    return (
+        first in _list("commands")
+        or (plain and second in _list("objects"))
+        or bool(_list("claims").intersection(words))
+        or (address and bool(_list("modals").intersection(words)))
+        or any(_SUPERLATIVE.search(word) and word not in _list("no_superlatives") for word in words)
+        or any(pair == ("the", "most") for pair in pairwise(words))
+    )
+
+
 def _is_fine(sentence: str) -> bool:
     """Whether a sentence can be quoted: a plain one, of ordinary length, about the thing and in nobody's name."""
     if not sentence or _REFUSED.search(sentence.rstrip(".。!！")):
         return False
     if is_wide(sentence[-1]):
-        return 5 <= len(sentence) <= MAX_SENTENCE_CHARS // 2 and "我" not in sentence
+        claims = any(word in sentence for word in ("我", *phrases()["claims_zh"]))
+        return 5 <= len(sentence) <= MAX_SENTENCE_CHARS // 2 and not claims
     words = _WORD.findall(sentence)
     return (
         MIN_SENTENCE_WORDS <= len(words) <= MAX_SENTENCE_WORDS
         and len(sentence) <= MAX_SENTENCE_CHARS
         and not _list("speakers").intersection(word.lower() for word in words)
+        and not _orders_or_claims([word.lower() for word in words])
         and not any(is_wide(char) for char in sentence)
         and sum(map(len, words)) > len(sentence) / 2
     )

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from cluster.messages import WriteTask
 from generation.facts import WITHIN_KEYS, facts_of, titles
 from generation.lexicon import at_sentence_start, words_of
+from generation.phrasing_zh import is_chinese
 from generation.profile import profile_of
 from generation.words import attributes, theme_words, themes, vocabulary, words_of_facts
 
@@ -21,6 +23,16 @@ RULES = ("empty", "length", "markup", "prompt", "number", "script", "name", "gen
 
 _MARKUP = re.compile(r"[<>{}\[\]|`*#_\\~^=@\n\r\t]|https?:|www\.|&\w+;")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_SPELLED = re.compile(
+    r"(?<!\bor )\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|sixty|"
+    r"seventy|eighty|ninety|hundreds?|thousands?|millions?|billions?|dozens?)\b",
+    re.IGNORECASE,
+)
+_SPELLED_ZH = re.compile(
+    r"[零〇一二两三四五六七八九十百千万亿]{2,}|[二两三四五六七八九十百千万亿](?=年|元|块|项|座|次|届|位|人|美|欧|奖|亿|万)"
+)
+_MARKED = re.compile(r"《([^》]*)》?|“([^”]*)”?")
+_LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]+")
 _PROMPT = re.compile(
     r"\b(?:system prompt|instructions?|as an ai|language model|assistant|chatbot|openai|smollm|"
     r"(?:title|kind|year|people|liked|about|items?|reasons?)\s*:)",
@@ -32,6 +44,8 @@ _TASTE = re.compile(
 _TOOK = r"\b(?:liked|loved|enjoyed|watched|adored|fans? of|like)(?: watching)? "
 _LETTER = r"[^\W\u3000-\u9fff]"
 """What belongs to a word: in Chinese a name stands between other words without a space."""
+STAND_IN = "it"
+"""What names become before the rest is looked at."""
 _COPY_WORDS = 7
 """So many words in a row from the instructions count as leaking them."""
 
@@ -42,8 +56,8 @@ class Ground:
 
     `names` may appear exactly so, longest first, and so may sentences of a description; `own` are names of the items
     written about, `liked` those that the person likes. `words` holds the lower-case words that each own name entitles
-    to, `labels` its categories and tags as they are written, `numbers` the digit sequences in the facts, `genres` all
-    words that name a category, `secrets` the instructions, as lower-case words.
+    to, `labels` its categories and tags as they are written, `numbers` the digit sequences in the facts, `said`
+    all of their text, `genres` all words that name a category, `secrets` the instructions, as lower-case words.
     """
 
     names: tuple[str, ...]
@@ -52,6 +66,7 @@ class Ground:
     words: Mapping[str, frozenset[str]]
     labels: Mapping[str, frozenset[str]]
     numbers: frozenset[str]
+    said: str
     genres: frozenset[str]
     secrets: str
     language: str
@@ -74,6 +89,7 @@ def ground_of(task: WriteTask, instructions: str, max_chars: int, categories: It
     quoted = [said for item in task.items for said in profile_of(item).details.quoted()]
     names = {*own, *liked, *people, *within, *description_names, *quoted} - {""}
     words = {str(facts.get("title", "")): words_of_facts(facts) for facts in item_facts}
+    said = " ".join(_all_text(item_facts, liked)).lower()
     genre_words = {word for theme in themes().values() for word in theme.genre} | {name.lower() for name in categories}
     return Ground(
         names=tuple(sorted(names, key=len, reverse=True)),
@@ -81,7 +97,8 @@ def ground_of(task: WriteTask, instructions: str, max_chars: int, categories: It
         liked=tuple(liked),
         words=words,
         labels=labels,
-        numbers=frozenset(number for text in _all_text(item_facts, liked) for number in _NUMBER.findall(text)),
+        numbers=frozenset(_NUMBER.findall(said)),
+        said=said,
         genres=frozenset(genre_words),
         secrets=" ".join(words_of(instructions.lower())),
         language=task.language,
@@ -103,12 +120,14 @@ def check(clause: str, before: str, ground: Ground) -> str | None:
         return "markup"
     if _PROMPT.search(bare) or _copies(bare, ground.secrets):
         return "prompt"
-    if any(number not in ground.numbers for number in _NUMBER.findall(bare)):
+    if any(number not in ground.numbers for number in _NUMBER.findall(bare)) or _spells_number(bare, ground):
         return "number"
     if ground.language == "en" and any(ord(char) > 0x24F and char.isalpha() for char in bare):
         return "script"
     if ground.language == "en" and _invents_name(bare, before, ground):
         return "name"
+    if is_chinese(ground.language) and (rule := _false_in_chinese(bare, subjects, ground)):
+        return rule
     foreign = ground.genres - _shared(ground.words, subjects)
     if any(word.lower() in foreign for word in words_of(bare)):
         return "genre"
@@ -117,6 +136,26 @@ def check(clause: str, before: str, ground: Ground) -> str | None:
     if _loops(bare, _without_names(before, ground.names)):
         return "loop"
     return None
+
+
+def _spells_number(bare: str, ground: Ground) -> bool:
+    """Whether a number in words is there that the facts do not spell."""
+    found = _SPELLED.findall(bare) + (_SPELLED_ZH.findall(bare) if is_chinese(ground.language) else [])
+    return any(re.search(rf"(?<![a-z]){word.lower()}(?![a-z])", ground.said) is None for word in found)
+
+
+def _false_in_chinese(bare: str, subjects: Iterable[str], ground: Ground) -> str | None:
+    """A name in marks or in Latin letters that is none of the facts, or another item's category."""
+    marked = (title or other for title, other in _MARKED.findall(bare))
+    if any(title != STAND_IN for title in marked) or any(word != STAND_IN for word in _LATIN.findall(bare)):
+        return "name"
+    own = {themes()[label.lower()].zh for label in _shared(ground.labels, subjects) if label.lower() in themes()}
+    return "genre" if any(genre not in own for genre in _genres_zh().findall(bare)) else None
+
+
+@cache
+def _genres_zh() -> re.Pattern[str]:
+    return re.compile("|".join(sorted({theme.zh for theme in themes().values()}, key=len, reverse=True)))
 
 
 def _invents_name(bare: str, before: str, ground: Ground) -> bool:
@@ -183,7 +222,7 @@ def _copies(bare: str, secrets: str) -> bool:
     )
 
 
-def _without_names(clause: str, names: Iterable[str], stand_in: str = "it") -> str:
+def _without_names(clause: str, names: Iterable[str], stand_in: str = STAND_IN) -> str:
     """The clause with each allowed name replaced by a stand-in of no meaning."""
     for name in names:
         if name in clause:

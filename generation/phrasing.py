@@ -2,10 +2,10 @@
 
 A sentence of a prompt file has places in braces that are written: `{pick}` (what the item is, after "is"), `{aside}`
 (the same after a comma), `{short}` (the same in a few words), `{list}` (what a list of items is), `{detail}` (a
-sentence or two of its description). The lists of a
-language (`words/phrases.yaml`) say which ways there are to fill one; a way has places in turn, for phrases of the lists
-and of the facts. All that can stand there is grammatical and true of the item, so the model chooses what suits and can
-say nothing false.
+sentence or two of its description). The lists of a language (`words/phrases.yaml`) say which ways there are to fill
+one; a way has places in turn, for phrases of the lists and of the facts. What can stand there is grammatical, and comes
+from the item's facts, from what its categories imply, or from phrases that claim nothing that could be checked; the
+model chooses among it. It is as true as the catalogue is.
 """
 
 from __future__ import annotations
@@ -104,6 +104,8 @@ def _written(place: str, profile: Profile, shared: str, draw: Draw) -> list[Patt
         quoted = details(profile, chinese=chinese)
         return [(quoted,)] if quoted else []
     kind = "story" if profile.story else "report" if profile.report else "thing"
+    if profile.grave:
+        kind = {"story": "sober", "thing": "plain"}.get(kind, kind)
     known = phrasing_zh.facts(profile) if chinese else _facts(profile, kind, shared, lists[kind], draw)
     if place == "pick" and not profile.details.noun.startswith(("a ", "an ", "the ")):
         known.pop("described", None)
@@ -158,7 +160,7 @@ class _Source:
         """Phrases for each of the places of a name in one way, different ones in each; nothing where there are none."""
         if name in self._known:
             return [self._known[name]] * times if self._known[name] else []
-        drawn = DRAWN_STORY if self._kind == "story" else DRAWN
+        drawn = DRAWN_STORY if self._profile.story else DRAWN
         own = list(dict.fromkeys(self._themes.get(name, ())))
         general = [phrase for phrase in self._general(name) if phrase not in own]
         some = [
@@ -178,7 +180,7 @@ def _themes_of(profile: Profile) -> dict[str, list[str]]:
     """What the categories of a story say of it."""
     if not profile.story:
         return {}
-    themes = profile.themes
+    themes = profile.told()
     return {
         "adjective": [word for theme in themes for word in theme.adjectives],
         "gift": [gift for theme in themes for gift in theme.gifts],
@@ -188,7 +190,7 @@ def _themes_of(profile: Profile) -> dict[str, list[str]]:
 
 def _facts(profile: Profile, kind: str, shared: str, lists: Mapping[str, Any], draw: Draw) -> dict[str, Sequence[str]]:
     """What the facts of an item put into places. A name that is there without phrases closes the ways that need it."""
-    if kind == "story":
+    if profile.story:
         nouns = list(dict.fromkeys(noun for theme in profile.themes for noun in theme.nouns))
         topics = [theme.topic for theme in profile.themes]
         fitting = [way for way in lists["alike"] if not (shared.startswith("the ") and "much" in way)]

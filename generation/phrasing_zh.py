@@ -38,7 +38,7 @@ def themes_of(profile: Profile) -> dict[str, list[str]]:
     """What the categories of a story say of it."""
     if not profile.story:
         return {}
-    own = [phrases()["themes"].get(theme.zh, {}) for theme in profile.themes]
+    own = [phrases()["themes"].get(theme.zh, {}) for theme in profile.told()]
     return {name: [phrase for one in own for phrase in one.get(name, ())] for name in ("adjective", "tail")}
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from cluster.messages import Item
 from generation.details import Details, details_of
 from generation.facts import PEOPLE_KEYS, WITHIN_KEYS, clean, facts_of
-from generation.lexicon import last_word
-from generation.words import Kind, Theme, attributes, kinds, phrases, themes
+from generation.lexicon import last_word, words_of
+from generation.words import Kind, Theme, attributes, grave, kinds, phrases, themes
 
 MAX_NAME_CHARS = 40
 _CAST = frozenset(("people", "actors", "cast"))
@@ -25,7 +25,7 @@ class Profile:
     """What an item gives to talk about. `details` are what its description says. `noun` is what it is, where title and
     category agree (a kettle) or the description begins with it, `kind` what kind of thing it is, `report` whether it
     tells the news. `within` are colour, material and place, which stand after "in"; `placed` is what other attributes
-    say after a noun."""
+    say after a noun. `grave` is what nothing cheerful is said of."""
 
     themes: tuple[Theme, ...]
     labels: tuple[str, ...]
@@ -39,11 +39,16 @@ class Profile:
     kind: Kind | None
     noun: str
     report: bool
+    grave: bool
 
     @property
     def story(self) -> bool:
         """Whether it is something that tells a story, such as a film or a novel."""
         return any(theme.sure and theme.nouns for theme in self.themes)
+
+    def told(self) -> tuple[Theme, ...]:
+        """The themes whose own words may be said of it: of what is grave no light ones."""
+        return tuple(theme for theme in self.themes if not (self.grave and theme in _light()))
 
 
 def profile_of(item: Item) -> Profile:
@@ -82,7 +87,34 @@ def profile_of(item: Item) -> Profile:
         kind=_kind(item, labels),
         noun=_noun_of(details.head, title) or _noun(title, labels),
         report=_is_report(facts, labels),
+        grave=_is_grave(title, labels, story=any(theme.sure and theme.nouns for theme in known)),
     )
+
+
+def _is_grave(title: str, labels: Iterable[str], *, story: bool) -> bool:
+    """Whether an item is of death, illness, danger or war: a story by its categories, a thing by its words, too."""
+    lower = [label.lower() for label in labels]
+    if story:
+        return not set(lower).isdisjoint(grave()["stories"])
+    text = " ".join((title.lower(), *lower))
+    return not set(words_of(text)).isdisjoint(grave()["words"]) or any(word in text for word in grave()["zh"])
+
+
+def is_cheerful(text: str, *, chinese: bool) -> bool:
+    """Whether a sentence, or a way to begin it, is too cheerful for what is grave."""
+    if chinese:
+        return any(word in text for word in grave()["cheer_zh"])
+    return _cheer().search(text) is not None
+
+
+@cache
+def _cheer() -> re.Pattern[str]:
+    return re.compile(rf"\b(?:{'|'.join(map(re.escape, grave()['cheer']))})(?!\w)", re.IGNORECASE)
+
+
+@cache
+def _light() -> frozenset[Theme]:
+    return frozenset(themes()[name] for name in grave()["light"] if name in themes())
 
 
 @cache

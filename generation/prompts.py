@@ -24,8 +24,10 @@ from generation.config import GenerationConfig
 from generation.draw import choice
 from generation.facts import clean, facts_of, titles
 from generation.phrasing_zh import is_chinese
+from generation.profile import is_cheerful, profile_of
 from generation.recent import Recent
 from generation.sentences import MAX_ITEMS, MAX_LIKED, Segment, SegmentFile, name_of, segments_of
+from generation.why import by_reasons
 
 KINDS = ("pitch", "reason", "headline", "summary", "push", "email", "chat")
 MAX_CATEGORIES = 4
@@ -142,7 +144,7 @@ def build(task: WriteTask, attempt: int = 0, recent: Recent | None = None) -> Pr
     Raises:
         InputError: the kind is unknown.
     """
-    file = load(task.kind)
+    task, file = by_reasons(task), load(task.kind)
     chinese = is_chinese(task.language)
     told = file.zh if chinese and file.zh is not None else file
     system = file.system.strip()
@@ -164,12 +166,18 @@ def build(task: WriteTask, attempt: int = 0, recent: Recent | None = None) -> Pr
         shared_messages=shared,
         segments=tuple(segments_of(told.segments, file.max_chars, task, attempt, recent)),
         frame=_one_of(told.frames, task, "frame").format(title=_subject(task.items, chinese)),
-        closing=_one_of(told.closings, task, "closing"),
+        closing=_closing(told.closings, task, chinese),
         full_stop=file.full_stop,
         instructions=system,
         max_chars=file.max_chars,
         max_tokens=file.max_tokens * (CHINESE_TOKENS if chinese else 1),
     )
+
+
+def _closing(texts: list[str], task: WriteTask, chinese: bool) -> str:
+    if texts and task.items and profile_of(task.items[0]).grave:
+        texts = [text for text in texts if not is_cheerful(text, chinese=chinese)]
+    return _one_of(texts, task, "closing")
 
 
 def _one_of(texts: list[str], task: WriteTask, name: str) -> str:

@@ -16,8 +16,9 @@ from generation.lexicon import Pattern, Phrases, last_word
 from generation.phrasing import PLACE, details, expand, in_common, repeats
 from generation.phrasing_zh import is_chinese
 from generation.phrasing_zh import name as chinese_name
-from generation.profile import profile_of
+from generation.profile import is_cheerful, profile_of
 from generation.recent import Recent
+from generation.why import told_reason
 
 ROOM_CHARS = 30
 """So much must be left for the model after a beginning."""
@@ -53,13 +54,15 @@ class SegmentFile(BaseModel):
     """Sentences that name what the person liked."""
     alike: list[str] = []
     """More of them for an item that has something in common with that."""
+    because: dict[str, list[str]] = {}
+    """Sentences by what they say of the ranker's reasons (`why.told_reason`), for when no like is named."""
     plain: list[str]
     """Sentences for when nothing is known of the person, or the others are too long."""
 
-    @field_validator("with_liked", "alike", "plain")
+    @field_validator("with_liked", "alike", "because", "plain")
     @classmethod
-    def _written(cls, sentences: list[str]) -> list[str]:
-        for sentence in sentences:
+    def _written(cls, sentences: list[str] | dict[str, list[str]]) -> list[str] | dict[str, list[str]]:
+        for sentence in chain(*sentences.values()) if isinstance(sentences, dict) else sentences:
             if PLACE.search(sentence) is None:
                 raise ValueError(f"{sentence!r} has no place for the model")
         return sentences
@@ -97,12 +100,15 @@ def segments_of(
             "liked": liked[told] if liked else "",
             "all_liked": listed(liked[:2], chinese),
         }
+        profile = profile_of(item)
+        quotes, grave = bool(details(profile, chinese=chinese)), profile.grave and not profile.report
         personal = [*segment.with_liked, *(segment.alike if shared else ())] if liked else []
-        quotes = bool(details(profile_of(item), chinese=chinese))
-        turned = chain(
-            *(_turned(group, values, task, number, attempt, recent, quotes) for group in (personal, segment.plain))
-        )
-        made = _made(turned, values, item, shared, Draw(task, number, attempt), max_chars, recent)
+        groups = [personal, segment.because.get(told_reason(task), []), segment.plain]
+        if grave:
+            groups = [_sober(group, chinese) for group in groups]
+        turned = chain(*(_turned(group, values, task, number, attempt, recent, quotes) for group in groups))
+        loud = task.tone in LOUD_TONES and not grave
+        made = _made(turned, values, item, shared, Draw(task, number, attempt), max_chars, recent, loud)
         compared = islice(made, 1 if recent is None else COMPARED)
         first = min(
             compared, key=lambda pair: 0 if recent is None else repeats(pair[1][0], recent, pair[0]), default=None
@@ -119,12 +125,13 @@ def _made(
     draw: Draw,
     max_chars: int,
     recent: Recent | None,
+    loud: bool,
 ) -> Iterable[tuple[str, tuple[Pattern, ...]]]:
     """The beginnings of the sentences that fit, with the ways to go on."""
     for sentence in sentences:
         if "{last}" in sentence and values["last"] == values["title"]:
             continue
-        begun, rest = _split(sentence, values, loud=draw.tone in LOUD_TONES)
+        begun, rest = _split(sentence, values, loud=loud)
         room = max_chars - len(begun) - 1
         common = shared if "{liked}" in sentence else ""
         if room >= ROOM_CHARS and (ways := expand(rest, item, common, draw, room, recent, last_word(begun))):
@@ -156,6 +163,17 @@ def _turned(
         turned = turned[TRIED:]
     for sentence in turned:
         yield _resolved(sentence, task, salt)
+
+
+def _sober(sentences: list[str], chinese: bool) -> list[str]:
+    """Sentences for what is grave: without the cheerful ones, and without alternatives of that kind in others."""
+
+    def kept(match: re.Match[str]) -> str:
+        either = [one for one in match[1].split("|") if not is_cheerful(one, chinese=chinese)]
+        return f"[{'|'.join(either)}]" if either else match[0]
+
+    found = [_EITHER.sub(kept, sentence) for sentence in sentences]
+    return [sentence for sentence in found if not is_cheerful(sentence, chinese=chinese)] or found
 
 
 def _quoting(sentence: str, wanted: bool) -> str:

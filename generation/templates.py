@@ -5,7 +5,6 @@ Which variant is used depends on the task alone, so that a page does not change 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from cluster.messages import WriteTask
@@ -13,9 +12,11 @@ from generation import phrasing_zh
 from generation.draw import choice
 from generation.facts import titles
 from generation.lexicon import is_wide
-from generation.profile import profile_of
+from generation.outlet import Outlet, estimated_tokens
+from generation.profile import is_cheerful, profile_of
 from generation.prompts import shortened
 from generation.sentences import MAX_ITEMS, listed, name_of
+from generation.why import by_reasons, told_reason
 
 LANGUAGES = ("en", "zh")
 """What templates are written in; which of them the model writes is `GenerationConfig.languages`."""
@@ -46,6 +47,11 @@ _EN: dict[str, tuple[str, ...]] = {
         "We think {title} may be just right for you{with_kinds}.",
     ),
     "reason_popular": ("{title} is a popular choice right now.", "Many people like {title} right now."),
+    "reason_fresh": ("{title} is new here{with_kinds}.",),
+    "reason_explore": ("We put {title} on your list to try something different{with_kinds}.",),
+    "reason_people_like_you": ("People with a taste like yours chose {title}{with_kinds}.",),
+    "reason_because_named": ("{title} is close to what you asked for{with_kinds}.",),
+    "reason_met": ("{title} goes with what you have looked at{with_kinds}.",),
     "headline": ("{title}, picked for you", "Time for {title}", "Discover {title}", "Your next favorite: {title}"),
     "push": ("{title} is waiting for you.", "Your next pick: {title}", "Time for {title}?"),
     "summary": (
@@ -58,10 +64,12 @@ _EN: dict[str, tuple[str, ...]] = {
         "Enjoy!",
         "Subject: {title}, picked for you\n\nLooking for something new? {title} is a good step on from "
         "{liked}{with_kinds}. Enjoy!",
+        "Subject: {title}, picked for you\n\nBecause you liked {liked}, we suggest a look at {title}{with_kinds}.",
     ),
     "email_plain": (
         "Subject: {title}, picked for you\n\nWe think {title} is worth a look{with_kinds}. Enjoy!",
         "Subject: {title}, picked for you\n\nLooking for something new? Try {title}{with_kinds}.",
+        "Subject: {title}, picked for you\n\nWe suggest a look at {title}{with_kinds}.",
     ),
     "chat": ("Here are some picks for you: {all_titles}.", "You could try {all_titles}.", "How about {all_titles}?"),
     "chat_plain": ("I have nothing that fits. Tell me what you like, and we will find something.",),
@@ -90,6 +98,11 @@ _ZH: dict[str, tuple[str, ...]] = {
     ),
     "reason_plain": ("为你挑选了{title}{with_kinds}。", "我们觉得{title}可能适合你{with_kinds}。"),
     "reason_popular": ("{title}目前很受欢迎。", "现在很多人喜欢{title}。"),
+    "reason_fresh": ("{title}刚刚上架{with_kinds}。",),
+    "reason_explore": ("推荐{title}给你，是想换个方向试试{with_kinds}。",),
+    "reason_people_like_you": ("和你品味相近的人也选了{title}{with_kinds}。",),
+    "reason_because_named": ("{title}和你提到的很接近{with_kinds}。",),
+    "reason_met": ("{title}和你看过的很接近{with_kinds}。",),
     "headline": ("为你挑选：{title}", "发现{title}", "下一个心头好：{title}", "是时候认识{title}了"),
     "push": ("{title}在等你。", "下一个选择：{title}", "要不要试试{title}？"),
     "summary": ("因为你喜欢{liked}，为你推荐：{all_titles}。", "喜欢{liked}的你，可以看看这些：{all_titles}。"),
@@ -97,8 +110,12 @@ _ZH: dict[str, tuple[str, ...]] = {
     "email": (
         "主题：为你挑选的{title}\n\n因为你喜欢{liked}，我们觉得{title}值得一试{with_kinds}。祝你愉快！",
         "主题：为你挑选的{title}\n\n喜欢{liked}的你，也许也会喜欢{title}{with_kinds}。祝你愉快！",
+        "主题：为你挑选的{title}\n\n因为你喜欢{liked}，我们推荐{title}{with_kinds}。",
     ),
-    "email_plain": ("主题：为你挑选的{title}\n\n我们觉得{title}值得一试{with_kinds}。祝你愉快！",),
+    "email_plain": (
+        "主题：为你挑选的{title}\n\n我们觉得{title}值得一试{with_kinds}。祝你愉快！",
+        "主题：为你挑选的{title}\n\n我们推荐{title}{with_kinds}。",
+    ),
     "chat": ("为你推荐：{all_titles}。", "你可以试试{all_titles}。", "{all_titles}怎么样？"),
     "chat_plain": ("暂时没有合适的。告诉我你喜欢什么，我再找找。",),
 }
@@ -109,13 +126,15 @@ NOTHING_FITS = frozenset((*_EN["chat_plain"], *_ZH["chat_plain"]))
 
 def render(task: WriteTask) -> str:
     """The template's text for a task, in its language, or in English where that language has none."""
-    chinese = phrasing_zh.is_chinese(task.language)
+    task, chinese = by_reasons(task), phrasing_zh.is_chinese(task.language)
     texts = _ZH if chinese else _EN
     named = [item for item in task.items if titles((item,))][:MAX_ITEMS]
     own = [name_of(item, chinese) for item in named] or (["这一个"] if chinese else ["this one"])
     liked = [name_of(item, chinese) for item in task.liked if titles((item,))]
     bare = (titles(named) or own)[0]
     variants = texts[_key(task, bool(liked))]
+    if task.items and profile_of(task.items[0]).grave:
+        variants = tuple(one for one in variants if not is_cheerful(one, chinese=chinese)) or variants
     values = {
         "title": own[0],
         "all_titles": listed(own, chinese),
@@ -134,9 +153,7 @@ def _key(task: WriteTask, liked: bool) -> str:
         return "chat" if task.items else "chat_plain"
     if liked or f"{task.kind}_plain" not in _EN:
         return task.kind
-    if task.kind == "reason" and any(reason.kind == "popular" for reason in task.reasons):
-        return "reason_popular"
-    return f"{task.kind}_plain"
+    return f"{task.kind}_{told_reason(task) or 'plain'}"
 
 
 def _kinds(task: WriteTask, chinese: bool) -> str:
@@ -156,15 +173,10 @@ def _kinds(task: WriteTask, chinese: bool) -> str:
 def within(ending: str, text: str, language: str, max_tokens: int | None, stop: Sequence[str] = ()) -> tuple[str, str]:
     """As much of a text's ending as `stop` and `max_tokens` let stand, and why it ends: `stop` or `length`.
 
-    A word, or a Chinese character, takes a token at least.
+    Tokens are estimated (`outlet.estimated_tokens`): what is written here may have no tokenizer beside it.
     """
-    whole = text + ending
-    places = [place for sequence in stop if sequence and (place := whole.find(sequence)) >= 0]
-    if places:
-        ending = whole[len(text) : min(places)].rstrip()
-    if max_tokens is None:
-        return ending, "stop"
-    word = r"\s*\S" if phrasing_zh.is_chinese(language) else r"\s*\S+"
-    left = max(0, max_tokens - len(re.findall(word, text)))
-    cut = "".join(re.findall(word, ending)[:left])
-    return (ending, "stop") if len(cut) >= len(ending.rstrip()) else (cut, "length")
+    outlet = Outlet(
+        chinese=phrasing_zh.is_chinese(language), max_tokens=max_tokens, stop=stop, count=estimated_tokens, given=text
+    )
+    shown = outlet.feed(ending) + outlet.close()
+    return shown, outlet.ended or "stop"

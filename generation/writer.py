@@ -4,14 +4,15 @@
 2. the stream is cut into clauses, the guard checks each, and only what passes is given out;
 3. a clause that fails is written again from the last good one, while time and retries last;
 4. then the text ends where its last whole sentence did, or the template writes it or its end;
-5. exactly one `TextDone` is the last frame, and its text is the pieces joined.
+5. what was accepted goes out as far as `stop` and `max_tokens` allow (`outlet`);
+6. exactly one `TextDone` is the last frame, and its text is the pieces joined.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
@@ -25,10 +26,12 @@ from generation.engines.base import Engine, EngineRequest
 from generation.facts import facts_of, facts_of_task, titles
 from generation.guard import Ground, check, ground_of
 from generation.lexicon import Lexicon, Phrases, is_wide, joined
+from generation.outlet import Outlet
 from generation.phrasing_zh import is_chinese
 from generation.prompts import Prompt, written_in
 from generation.recent import Recent
 from generation.sentences import Segment, name_of
+from generation.why import by_reasons
 from generation.words import lexicon
 
 log = logging.getLogger("tailorbird.generation")
@@ -36,20 +39,26 @@ log = logging.getLogger("tailorbird.generation")
 
 @dataclass(slots=True)
 class _Draft:
-    """The text so far. `text` is what was given out; `body` is that without what is fixed, as the engine
-    sees it. `ended` says that nothing may follow, `complete` that the template need not.
-    `target` is how the sentence in work begins, `segment_start` where in `body`."""
+    """The text so far. `text` is what was accepted, of which `outlet` gives out what may be shown; `body` is that
+    without what is fixed, as the engine sees it. `ended` says that nothing may follow, `complete` that the template
+    need not. `target` is how the sentence in work begins, `segment_start` where in `body`."""
 
+    outlet: Outlet
     text: str = ""
     body: str = ""
     rules: list[str] = field(default_factory=list)
     prompt_tokens: int = 0
-    completion_tokens: int = 0
-    finish_reason: str = "stop"
     complete: bool = False
     ended: bool = False
     segment_start: int = 0
     target: str = ""
+
+    def give(self, piece: str) -> str:
+        """Accept a piece; what can be shown now."""
+        self.text += piece
+        shown = self.outlet.feed(piece)
+        self.ended = self.ended or self.outlet.ended is not None
+        return shown
 
 
 class TextWriter:
@@ -73,7 +82,7 @@ class TextWriter:
         task = _narrowed(task)
         prompt = prompts.build(task, recent=self._recent_for(task))
         deadline = time.monotonic() + min(task.deadline_s, self._config.deadline_s)
-        draft = _Draft()
+        draft = _Draft(_outlet(task, self._engine.tokens_of))
         if self._model_writes(task):
             ground = ground_of(task, prompt.instructions, min(prompt.max_chars, self._limit(task)))
             async with aclosing(self._generate(task, prompt, ground, draft, deadline)) as pieces:
@@ -82,21 +91,22 @@ class TextWriter:
         source = "generated"
         if not draft.complete:
             source = "template"
-            ending, draft.finish_reason = _end(draft.text, task)
-            draft.text += ending
-            if ending:
-                yield TextPiece(ending)
+            if shown := draft.give(_ending(draft.text, task)):
+                yield TextPiece(shown)
+        if held := draft.outlet.close():
+            yield TextPiece(held)
         self._recent.add(draft.body)
+        text = draft.outlet.text
         yield TextDone(
-            text=draft.text,
+            text=text,
             source=source,
             model=self._engine.info().model,
             prompt_version=prompt.version,
             facts=facts_of_task(task),
             rules=tuple(dict.fromkeys(draft.rules)),
-            finish_reason=draft.finish_reason,
+            finish_reason=draft.outlet.ended or "stop",
             prompt_tokens=draft.prompt_tokens,
-            completion_tokens=draft.completion_tokens,
+            completion_tokens=self._engine.tokens_of(text) if draft.body else 0,
         )
 
     async def _generate(
@@ -108,8 +118,12 @@ class TextWriter:
             request = self._request(task, prompt, place, draft, attempt, deadline)
             if request is None:
                 break
+            if request.max_tokens < 1:  # the beginning alone is as long as the text may be
+                if shown := self._end_with(draft.target, prompt, draft):
+                    yield shown
+                break
             try:
-                async with aclosing(self._attempt(request, prompt, ground, draft, task)) as pieces:
+                async with aclosing(self._attempt(request, prompt, ground, draft)) as pieces:
                     async for piece in pieces:
                         yield piece
             except (EngineError, DeadlineError) as error:
@@ -126,12 +140,11 @@ class TextWriter:
                 attempt += 1
                 prompt = prompts.build(task, attempt, self._recent_for(task))
         draft.complete = draft.ended or (place > 0 and is_sentence_end(draft.body))
-        if draft.complete and prompt.closing and draft.finish_reason == "stop" and not draft.ended:
-            draft.text += joined(prompt.closing)
-            yield joined(prompt.closing)
+        if draft.complete and prompt.closing and not draft.ended and (shown := draft.give(joined(prompt.closing))):
+            yield shown
 
     async def _attempt(
-        self, request: EngineRequest, prompt: Prompt, ground: Ground, draft: _Draft, task: WriteTask
+        self, request: EngineRequest, prompt: Prompt, ground: Ground, draft: _Draft
     ) -> AsyncGenerator[str]:
         """Stream one request until its sentence ends, or a clause fails, or the stream does.
 
@@ -139,17 +152,16 @@ class TextWriter:
         """
         splitter = ClauseSplitter(ground.names)
         held = "".join(splitter.feed(request.begun[len(draft.body) :]))
-        before, reason = draft.completion_tokens, "stop"
+        reason = "stop"
         async with aclosing(self._engine.stream(request)) as chunks:
             async for chunk in chunks:
                 draft.prompt_tokens = draft.prompt_tokens or chunk.prompt_tokens
-                draft.completion_tokens = before + chunk.completion_tokens
                 reason = chunk.finish_reason or reason
                 for clause in splitter.feed(chunk.text):
                     held += clause
                     if len(draft.body) + len(held) <= len(request.begun):
                         continue
-                    piece = self._accept(held, prompt, ground, draft, task)
+                    piece = self._accept(held, prompt, ground, draft)
                     if piece is None:
                         return
                     held = ""
@@ -158,42 +170,50 @@ class TextWriter:
                     if draft.ended or is_sentence_end(clause):
                         return
         rest = (held + splitter.rest()).rstrip()
+        cut = reason == "length" and not is_sentence_end(rest)
         if not is_sentence_end(rest):
-            rest = _whole(rest) if reason == "length" else f"{rest}."
-        if len(draft.body) + len(rest) <= len(request.begun) + (reason != "length"):
-            draft.rules.append("empty")
-        elif piece := self._accept(rest, prompt, ground, draft, task):
-            yield piece
-            if reason == "length" and not is_sentence_end(rest):
-                draft.finish_reason, draft.ended = "length", True
+            rest = _whole(rest) if cut else f"{rest}."
+        if len(draft.body) + len(rest) <= len(request.begun) + (not cut):
+            if not cut or request.max_tokens >= prompt.max_tokens:
+                draft.rules.append("empty")
+                return
+            rest = request.begun[len(draft.body) :]  # it is the task that leaves no room for more
+        if (piece := self._accept(rest, prompt, ground, draft)) is not None:
+            if cut:
+                piece, draft.ended = piece + draft.outlet.close("length"), True
+            if piece:
+                yield piece
 
-    def _accept(self, clause: str, prompt: Prompt, ground: Ground, draft: _Draft, task: WriteTask) -> str | None:
-        """Check a clause; the text to give out for it, or None when a rule fired."""
+    def _accept(self, clause: str, prompt: Prompt, ground: Ground, draft: _Draft) -> str | None:
+        """Check a clause; the text to give out for it now, or None when a rule fired."""
         clause = clause if draft.body else clause.lstrip()
-        found = [place for stop in task.stop if stop and (place := clause.find(stop)) >= 0]
-        if found:
-            clause, draft.ended = clause[: min(found)], True
-            if not clause.strip():
-                return ""
-        rule = check(clause, draft.body, ground)
+        read = draft.outlet.before_stop(clause)
+        rule = check(read, draft.body, ground) if read.strip() or not clause.strip() else None
         if rule is not None:
             draft.rules.append(rule)
-            draft.ended = False
             return None
+        return self._take(clause, prompt, draft)
+
+    def _take(self, clause: str, prompt: Prompt, draft: _Draft) -> str:
         draft.body += clause
-        shown = clause.rstrip(".") if not prompt.full_stop and is_sentence_end(clause) else clause
-        piece = shown if draft.text else prompt.frame + shown
-        draft.ended = draft.ended or shown != clause
-        draft.text += piece
-        return piece
+        kept = clause.rstrip(".") if not prompt.full_stop and is_sentence_end(clause) else clause
+        shown = draft.give(kept if draft.text else prompt.frame + kept)
+        draft.ended = draft.ended or kept != clause
+        return shown
+
+    def _end_with(self, target: str, prompt: Prompt, draft: _Draft) -> str:
+        """End a text with as much of how its next sentence begins as there is room for."""
+        shown = self._take(target[len(draft.body) :] if target.startswith(draft.body) else "", prompt, draft)
+        draft.ended = True
+        return shown + draft.outlet.close("length")
 
     def _request(
         self, task: WriteTask, prompt: Prompt, place: int, draft: _Draft, attempt: int, deadline: float
     ) -> EngineRequest | None:
+        """What to ask the engine for next; None where there is no time. It may leave no token to write."""
         left_s = deadline - time.monotonic()
-        left_tokens = min(prompt.max_tokens, task.max_tokens - draft.completion_tokens)
-        if left_s <= 0 or left_tokens < 1:
-            draft.rules += ["deadline"] if left_s <= 0 else []
+        if left_s <= 0:
+            draft.rules.append("deadline")
             return None
         temperature = self._config.temperature if task.temperature is None else task.temperature
         if attempt and temperature == 0:
@@ -204,10 +224,12 @@ class TextWriter:
             between = "" if not draft.body or is_chinese(task.language) else " "
             draft.target = f"{draft.body}{between}{segment.begun}"
         begun = draft.target if draft.target.startswith(draft.body) else draft.body
+        fixed = (draft.text or prompt.frame) + begun[len(draft.body) :]
+        left_tokens = task.max_tokens - self._engine.tokens_of(fixed)
         return EngineRequest(
             request_id=f"{task.request_id}/{id(draft):x}/{place}/{attempt}",
             messages=prompt.messages,
-            max_tokens=left_tokens,
+            max_tokens=min(prompt.max_tokens, left_tokens),
             temperature=temperature,
             top_p=self._config.top_p,
             seed=seed + 7919 * attempt + place,
@@ -245,7 +267,7 @@ def template_text(task: WriteTask, given: str = "") -> tuple[TextPiece | TextDon
         given: what a writer gave out before it was lost: the template writes its end.
     """
     task = _narrowed(task)
-    ending, reason = _end(given, task)
+    ending, reason = templates.within(_ending(given, task), given, task.language, task.max_tokens, task.stop)
     done = TextDone(
         given + ending,
         "template",
@@ -259,7 +281,8 @@ def template_text(task: WriteTask, given: str = "") -> tuple[TextPiece | TextDon
 
 
 def _narrowed(task: WriteTask) -> WriteTask:
-    """A text about one item sees no other."""
+    """A text about one item sees no other, and one that gives reasons no like that is none."""
+    task = by_reasons(task)
     return task if task.kind in ("summary", "chat") else replace(task, items=task.items[:1])
 
 
@@ -282,9 +305,5 @@ def _ending(text: str, task: WriteTask) -> str:
     return " well worth your time." if text.rstrip().endswith((",", ";", ":")) else "."
 
 
-def _end(text: str, task: WriteTask) -> tuple[str, str]:
-    """What the template adds to a text, and why that ends there; what a chat's answer may hold is limited."""
-    ending = _ending(text, task)
-    if task.kind != "chat":
-        return ending, "stop"
-    return templates.within(ending, text, task.language, task.max_tokens, task.stop)
+def _outlet(task: WriteTask, count: Callable[[str], int]) -> Outlet:
+    return Outlet(chinese=is_chinese(task.language), max_tokens=task.max_tokens, stop=task.stop, count=count)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any, BinaryIO, Literal
 
 import typer
 from rich.console import Console
@@ -19,6 +19,9 @@ from cluster.config import load_settings
 from cluster.errors import InputError, UnavailableError
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+Kind = Literal["pitch", "reason", "headline", "summary", "push", "email"]
+Tone = Literal["friendly", "playful", "serious", "formal", "enthusiastic"]
+Language = Literal["en", "zh"]
 
 
 def status(config: ConfigOption = None, url: UrlOption = None, as_json: JsonOption = False) -> None:
@@ -65,15 +68,31 @@ def recommend(
 
 
 def write(
-    user: Annotated[str, typer.Argument(help="The person's id.")],
-    item: Annotated[str, typer.Argument(help="The item's id.")],
-    kind: Annotated[str, typer.Option("--kind", "-k", help="pitch or reason.")] = "pitch",
+    user: Annotated[str, typer.Argument(help="The person's id. An unknown one is written for, too.")],
+    items: Annotated[list[str], typer.Argument(metavar="ITEM...", help="The item's id; several for a summary.")],
+    kind: Annotated[Kind, typer.Option("--kind", "-k", help="What sort of text.")] = "pitch",
+    tone: Annotated[Tone, typer.Option("--tone", "-t", help="How it shall sound.")] = "friendly",
+    language: Annotated[Language, typer.Option("--language", "-l", help="In which language.")] = "en",
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="The same seed gives the same text.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", min=0, max=2, help="How freely words are chosen.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", min=8, max=1024, help="Longest text, in the model's tokens.")
+    ] = None,
     config: ConfigOption = None,
     url: UrlOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Write a text about an item for a person, clause by clause as it is checked."""
+    """Write a text about an item for a person, clause by clause as it is checked.
+
+    A text without a seed or a temperature may come from the cache. What wrote it is said on standard error.
+    """
     settings = load_settings(config)
-    body = {"kind": kind, "user_id": user, "item_id": item, "stream": True}
+    asked = {"seed": seed, "temperature": temperature, "max_tokens": max_tokens}
+    about = {"item_id": items[0]} if len(items) == 1 else {"item_ids": items}
+    body = {"kind": kind, "user_id": user, "tone": tone, "language": language, "stream": True, **about}
+    body |= {name: value for name, value in asked.items() if value is not None}
     event = ""
     with api_client(settings, url) as client, client.stream("POST", "/v1/content", json=body) as stream:
         checked(stream)
@@ -82,8 +101,10 @@ def write(
                 event = line.removeprefix("event:").strip()
             elif line.startswith("data:"):
                 data = json.loads(line.removeprefix("data:"))
-                if event == "text":
+                if event == "text" and not as_json:
                     typer.echo(data["text"], nl=False)
+                elif event == "done" and as_json:
+                    typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
                 elif event == "done":
                     typer.echo(f"\n[{data['source']} by {data['model']}]", err=True)
                 elif event == "error":

@@ -35,7 +35,7 @@ router = APIRouter(tags=["chat"])
 ServicesDep = Annotated[Services, Depends(services_of)]
 
 MODEL_ID = "tailorbird"
-_DEFAULT_TOKENS = 128
+_DEFAULT_TOKENS = 384
 _MAX_STOPS = 4
 _MAX_MESSAGE_CHARS = 8000
 
@@ -103,7 +103,7 @@ async def chat(body: ChatRequest, request: Request, services: ServicesDep) -> Re
         choices.append({"index": index, "message": message, "finish_reason": done.finish_reason, "logprobs": None})
         totals["prompt_tokens"] += done.prompt_tokens
         totals["completion_tokens"] += done.completion_tokens
-        extra["source"] = done.source
+        extra |= {"source": done.source, "texts": [*extra.get("texts", ()), _told(done)]}
     answer = {**head, "object": "chat.completion", "choices": choices, "usage": _usage(totals), "tailorbird": extra}
     return _json(answer)
 
@@ -192,7 +192,9 @@ async def _chunks(
             if isinstance(frame, TextPiece):
                 yield chunk({"content": frame.text})
             elif isinstance(frame, TextDone):
-                yield chunk({}, frame.finish_reason, tailorbird={**extra, "source": frame.source})
+                yield chunk(
+                    {}, frame.finish_reason, tailorbird={**extra, "source": frame.source, "texts": [_told(frame)]}
+                )
                 if with_usage:
                     totals = {"prompt_tokens": frame.prompt_tokens, "completion_tokens": frame.completion_tokens}
                     data = {**head, "choices": [], "usage": _usage(totals)}
@@ -209,6 +211,16 @@ def _extra(ranked: RankedList) -> dict[str, Any]:
         "items": as_json(ranked),
         "item_ids": [entry.item_id for entry in ranked.items],
         "model_version": ranked.model_version,
+    }
+
+
+def _told(done: TextDone) -> dict[str, Any]:
+    return {
+        "source": done.source,
+        "model": done.model,
+        "prompt_version": done.prompt_version,
+        "facts": dict(done.facts),
+        "guard": {"passed": done.source != "template", "rules": list(done.rules)},
     }
 
 

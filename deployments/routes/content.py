@@ -78,6 +78,7 @@ def _answer(done: TextDone, head: dict[str, Any], version: str) -> dict[str, Any
         "parts": _parts(head["kind"], done.text),
         "facts": dict(done.facts),
         "guard": {"passed": done.source != "template", "rules": list(done.rules)},
+        "finish_reason": done.finish_reason,
         "usage": {
             "prompt_tokens": done.prompt_tokens,
             "completion_tokens": done.completion_tokens,

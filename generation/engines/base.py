@@ -117,6 +117,10 @@ class Engine(Protocol):
         """What has been done so far."""
         ...
 
+    def tokens_of(self, text: str) -> int:
+        """How many tokens a text has by itself. Known after `start`."""
+        ...
+
 
 class EngineBase:
     """What every engine here keeps: its counts, and what it runs on once it was started."""

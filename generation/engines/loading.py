@@ -21,7 +21,7 @@ def load(source: str, config: GenerationConfig) -> tuple[Any, Any]:
         config: quantisation, data type and device.
 
     Raises:
-        OSError, ValueError: as transformers has it, when the model cannot be read or does not fit.
+        OSError, ValueError: as transformers has it, when the model cannot be read or does not fit; or see `check`.
     """
     dtype = getattr(torch, config.compute_dtype)
     cuda = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
@@ -45,5 +45,27 @@ def load(source: str, config: GenerationConfig) -> tuple[Any, Any]:
             trust_remote_code=config.trust_remote_code,
         ).eval()
     model.requires_grad_(False)
+    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=config.trust_remote_code)
+    check(model.config.get_text_config(decoder=True), tokenizer)
     model.set_attn_implementation(ATTENTION)
-    return model, AutoTokenizer.from_pretrained(source, trust_remote_code=config.trust_remote_code)
+    return model, tokenizer
+
+
+def check(config: Any, tokenizer: Any) -> None:
+    """Whether the attention here (`slots.attend`) and the prompts fit a model: nothing may silently be left out.
+
+    Raises:
+        ValueError: its attention has a sliding window or soft caps, or its chat template takes no system message.
+    """
+    window = getattr(config, "sliding_window", None)
+    if window and getattr(config, "use_sliding_window", True) and window < config.max_position_embeddings:
+        raise ValueError("its attention has a sliding window, which this engine does not compute")
+    if getattr(config, "attn_logit_softcapping", None):
+        raise ValueError("its attention has soft caps, which this engine does not compute")
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello."}]
+    try:
+        rendered = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    except Exception as error:  # whatever a template raises
+        raise ValueError(f"its chat template takes no system message: {error}") from error
+    if "Be brief." not in rendered:
+        raise ValueError("its chat template leaves out the system message")

@@ -168,6 +168,10 @@ class LoopEngine(EngineBase):
                 shared = len(tokens) if prompt[: len(tokens)] == tokens else 0
         return prompt, shared
 
+    def tokens_of(self, text: str) -> int:
+        """See the protocol."""
+        return len(self._tokenizer.encode(text, add_special_tokens=False))
+
     def cancel(self, request_id: str) -> None:
         """See the protocol."""
         with self._lock:

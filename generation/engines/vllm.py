@@ -159,6 +159,10 @@ class VllmEngine(EngineBase):
             else StructuredOutputsParams(grammar=grammar_of(lexicon, request.begun)),
         )
 
+    def tokens_of(self, text: str) -> int:
+        """See the protocol."""
+        return len(self._tokenizer.encode(text, add_special_tokens=False))
+
     def cancel(self, request_id: str) -> None:
         """See the protocol."""
         if (gone := self._tasks.get(request_id)) is not None:

@@ -92,15 +92,25 @@ def attributes() -> dict[str, dict[str, str]]:
 
 
 @cache
+def grave() -> dict[str, tuple[str, ...]]:
+    """What no text makes light of, see the file."""
+    return {name: tuple(words) for name, words in _mapping("grave.yaml").items()}
+
+
+@cache
 def phrases() -> dict[str, Any]:
     """Phrases for any item, see the file."""
-    return _mapping("phrases.yaml")
+    return _completed(_mapping("phrases.yaml"))
 
 
 @cache
 def phrases_zh() -> dict[str, Any]:
     """The same in Chinese."""
-    return _mapping("phrases_zh.yaml")
+    return _completed(_mapping("phrases_zh.yaml"))
+
+
+def _completed(lists: dict[str, Any]) -> dict[str, Any]:
+    return lists | {"sober": lists["story"] | lists["sober"], "plain": lists["thing"] | lists["plain"]}
 
 
 @cache

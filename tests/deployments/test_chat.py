@@ -76,7 +76,7 @@ async def test_a_question_about_an_item_is_about_that_item(app: App, writer: Not
 
 @pytest.mark.parametrize(
     ("text", "given", "most"),
-    [("five films", {}, 128), ("推荐五部电影", {}, 384), ("推荐五部电影", {"max_tokens": 20}, 20)],
+    [("five films", {}, 384), ("推荐五部电影", {}, 1152), ("推荐五部电影", {"max_tokens": 20}, 20)],
 )
 async def test_a_chinese_answer_may_take_more_tokens(
     app: App, writer: Notes, text: str, given: dict[str, int], most: int
@@ -90,6 +90,9 @@ async def test_n_answers_have_seeds_of_their_own(app: App, writer: Notes) -> Non
     assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2]
     assert sorted(task.seed for task in writer.tasks) == [5, 6, 7]  # type: ignore[type-var]
     assert answer["usage"]["completion_tokens"] == 9
+    texts = answer["tailorbird"]["texts"]
+    assert len(texts) == 3 and all(text["guard"]["rules"] == [] and text["model"] for text in texts)
+    assert all({"source", "prompt_version", "facts"} <= set(text) for text in texts)
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -63,6 +63,8 @@ def test_a_text_that_names_nothing_stays_with_its_segment() -> None:
         {"max_tokens": 12},
         {"tenant": "b"},
         {"liked": (replace(JAWS, title="Jaws 2"),)},
+        {"liked": (replace(JAWS, categories=("Action",)),)},
+        {"liked": (replace(JAWS, tags=("sci-fi",)),)},
     ],
 )
 def test_what_matters_is_in_the_key(other: dict[str, object]) -> None:
@@ -131,6 +133,7 @@ def test_only_what_a_model_wrote_is_kept() -> None:
 
 def test_a_segment_holds_as_many_titles_as_the_text_names() -> None:
     assert len(in_segment(task(JAWS, ALIEN, BABE)).liked) == 1
-    assert in_segment(task(JAWS, ALIEN, BABE, kind="reason")).liked == (JAWS, ALIEN)
+    carried = tuple(Reason("because_liked", 0.5, item.item_id) for item in (JAWS, ALIEN, BABE))
+    assert in_segment(task(JAWS, ALIEN, BABE, kind="reason", reasons=carried)).liked == (JAWS, ALIEN)
     assert in_segment(task()).liked == ()
     assert mark_of(JAWS) != mark_of(replace(JAWS, title="Jaws (1975)"))

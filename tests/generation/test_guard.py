@@ -35,6 +35,8 @@ def test_true_texts_pass(text: str) -> None:
     [
         ("Babe won 7 prizes.", "number"),
         ("Babe is from 1996.", "number"),
+        ("Babe won three awards.", "number"),
+        ("Babe is loved by a million people.", "number"),
         ("Babe by George Miller is lovely.", "name"),
         ("If you like Jaws, watch it.", "name"),
         ("Zorro is a lovely film.", "name"),
@@ -58,6 +60,31 @@ def test_true_texts_pass(text: str) -> None:
 def test_false_texts_name_their_rule(text: str, rule: str) -> None:
     assert check(text, "", ground(BABE)) == rule
     assert rule in RULES
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("《Babe》是一部喜剧。", None),
+        ("喜欢《Alien》的你，可以看看《Babe》。", None),
+        ("《Babe》是1995年的作品。", None),
+        ("《Babe》是一部恐怖片。", "genre"),
+        ("《Babe》比《大白鲨》更好看。", "name"),
+        ("《Babe》比“大白鲨”更好看。", "name"),
+        ("《Babe》比Jaws更好看。", "name"),
+        ("《Babe》是一九九六年的作品。", "number"),
+        ("《Babe》赢得了七项大奖。", "number"),
+        ("《Babe》票房两亿美元。", "number"),
+    ],
+)
+def test_chinese_keeps_to_the_facts(text: str, rule: str | None) -> None:
+    assert check(text, "", ground(BABE, language="zh")) == rule
+
+
+def test_a_number_in_words_is_a_fact_where_the_facts_spell_it() -> None:
+    lamp = ALIEN.__class__("8", title="Lamp", description="A lamp with three arms.")
+    assert check("Lamp has three arms.", "", ground(lamp, liked=())) is None
+    assert check("Lamp has four arms.", "", ground(lamp, liked=())) == "number"
 
 
 def test_no_taste_is_claimed_when_none_is_known() -> None:

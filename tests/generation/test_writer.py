@@ -6,8 +6,11 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import AsyncGenerator, Callable
+from itertools import pairwise, product
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cluster.errors import DeadlineError, EngineError, InputError, OverloadError
 from cluster.messages import EngineInfo, TextDone, TextPiece, WriteTask
@@ -16,6 +19,7 @@ from generation.config import GenerationConfig
 from generation.engines import Chunk, Engine, EngineCounts, EngineRequest
 from generation.guard import check, ground_of
 from generation.lexicon import Lexicon, Phrases
+from generation.outlet import Outlet
 from generation.prompts import KINDS
 from generation.writer import TextWriter, _ending, _whole, template_text
 from tests.generation.catalogue import ALIEN, BABE, EMPTY, FATHER, JOKER, LAMP, task
@@ -44,6 +48,9 @@ class ScriptedEngine:
 
     def counts(self) -> EngineCounts:
         return EngineCounts()
+
+    def tokens_of(self, text: str) -> int:
+        return len(text.split())
 
     def info(self) -> EngineInfo:
         return EngineInfo("scripted", "script", "none", 0, "cpu", 1000)
@@ -158,10 +165,49 @@ async def test_a_stop_string_ends_the_text_before_it() -> None:
 async def test_tokens_that_run_out_leave_whole_words() -> None:
     class Short(ScriptedEngine):
         async def stream(self, request: EngineRequest) -> AsyncGenerator[Chunk]:
+            self.requests.append(request)
             yield Chunk(" lovely and warm come", 10, request.max_tokens, "length")
 
-    _, done = await write(Short(lambda _: []), task(max_tokens=8))
-    assert done.finish_reason == "length" and done.text.endswith(" lovely and warm") and done.completion_tokens == 8
+    engine = Short(lambda _: [])
+    _, done = await write(engine, task(max_tokens=24))
+    assert done.finish_reason == "length" and done.text.endswith(" lovely and warm")
+    assert engine.requests[0].max_tokens == 24 - len(engine.requests[0].begun.split())
+    assert done.completion_tokens == len(done.text.split())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("stop", [(), ("not in it",)])
+async def test_no_text_is_longer_than_asked_beginnings_included(kind: str, stop: tuple[str, ...]) -> None:
+    engine = ScriptedEngine(lambda _: [" lovely comedy for everybody, and it is worth your time."])
+    _, whole = await write(engine, task(kind, stop=stop))
+    for most in range(1, 12):
+        _, done = await write(engine, task(kind, max_tokens=most, stop=stop))
+        assert done.finish_reason == "length" and 0 < len(done.text.split()) <= most, (most, done)
+        assert whole.text.startswith(done.text) and done.completion_tokens <= most
+
+
+@pytest.mark.parametrize("stop", [". ", "comedy. There", "comedy. Or", "Alien, ", "xx", "y."])
+async def test_a_stop_string_is_found_across_pieces(stop: str) -> None:
+    def script(request: EngineRequest) -> list[str | Exception]:
+        return (
+            [" tense thriller."] if "Alien" in request.begun else [" lovely one for all at home,", " a comedy", ". No."]
+        )
+
+    engine = ScriptedEngine(script)
+    made = task("chat", BABE, ALIEN, liked=(), messages=(("user", "hi"),), seed=3)
+    _, whole = await write(engine, made)
+    assert "Alien" in whole.text and ". " in whole.text
+    _, done = await write(engine, dataclasses.replace(made, stop=("never there", stop)))
+    assert done.text == whole.text.partition(stop)[0] and stop not in done.text and done.finish_reason == "stop"
+
+
+@given(st.text("ab. ", max_size=30), st.lists(st.integers(0, 30), max_size=5), st.lists(st.text("ab. ", max_size=4)))
+def test_an_outlet_lets_out_the_text_before_a_stop_string(text: str, cuts: list[int], stops: list[str]) -> None:
+    outlet = Outlet(chinese=False, max_tokens=None, stop=stops, count=len)
+    ends = sorted({min(cut, len(text)) for cut in cuts} | {0, len(text)})
+    shown = "".join(outlet.feed(text[a:b]) for a, b in pairwise(ends)) + outlet.close()
+    first = min((place for stop in stops if stop and (place := text.find(stop)) >= 0), default=len(text))
+    assert shown == outlet.text == text[:first]
 
 
 async def test_chinese_and_nameless_items_are_the_templates() -> None:
@@ -198,6 +244,16 @@ async def test_the_demo_model_writes_true_texts(engine: Engine, kind: str) -> No
             rule = check(done.text.split(". ")[0], "", ground_of(one, "", 1000))
             assert rule in (None, "genre"), (rule, done.text)  # several sentences at once mix the items' genres
     assert sum(done.source == "generated" for _, done in results) >= 3, [done.text for _, done in results]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("kind", ["pitch", "email", "chat"])
+async def test_the_model_s_texts_keep_to_the_tokens_asked_for(engine: Engine, kind: str) -> None:
+    for most, language in product((1, 4, 9, 23), ("en", "zh")):
+        _, done = await write(
+            engine, task(kind, FATHER, ALIEN, liked=(BABE,), max_tokens=most, language=language), CONFIG
+        )
+        assert engine.tokens_of(done.text) == done.completion_tokens <= most and done.finish_reason == "length", done
 
 
 @pytest.mark.integration
@@ -268,9 +324,4 @@ def test_the_template_of_a_chat_heeds_max_tokens_and_stops(language: str) -> Non
     stop = done.text[7:9]
     _, stopped = template_text(dataclasses.replace(whole, stop=("nowhere in it", stop)))
     assert isinstance(stopped, TextDone) and stopped.finish_reason == "stop"
-    assert stopped.text == done.text[: done.text.index(stop)].rstrip()
-
-
-def test_texts_that_are_no_chat_end_whole() -> None:
-    made = dataclasses.replace(task("pitch", ALIEN), max_tokens=8)
-    assert template_text(made)[-1] == template_text(task("pitch", ALIEN))[-1]
+    assert stopped.text == done.text[: done.text.index(stop)]
