@@ -154,7 +154,7 @@ async def test_the_fact_before_a_text_is_streamed_and_ends_where_the_client_says
     text = "".join(piece["choices"][0]["delta"].get("content", "") for piece in pieces)
     assert text == "Year: 1983. You could try Noise 3."
     stopped = (await ask(app, "When was Noise 3 released?", stop="1983")).json()["choices"][0]
-    assert (stopped["message"]["content"], stopped["finish_reason"]) == ("Year:", "stop")
+    assert (stopped["message"]["content"], stopped["finish_reason"]) == ("Year: ", "stop")
     short = (await ask(app, "When was Noise 3 released?", max_tokens=1)).json()["choices"][0]
     assert (short["message"]["content"], short["finish_reason"]) == ("Year:", "length")
 

@@ -8,7 +8,16 @@ from deployments.chat.small_talk import language_of, small_talk
 
 
 @pytest.mark.parametrize(
-    "text", ["Thanks!", "ok, thank you so much", "Great, thanks. Bye!", "谢谢，再见", "That's all, thanks", "谢谢你的推荐", "thanks, that was great"]
+    "text",
+    [
+        "Thanks!",
+        "ok, thank you so much",
+        "Great, thanks. Bye!",
+        "谢谢，再见",
+        "That's all, thanks",
+        "谢谢你的推荐",
+        "thanks, that was great",
+    ],
 )
 def test_thanks(text: str) -> None:
     reply = small_talk(text, language_of(text))
@@ -18,7 +27,9 @@ def test_thanks(text: str) -> None:
     assert ("welcome" in done.text) == (language_of(text) == "en")
 
 
-@pytest.mark.parametrize("text", ["What can you do?", "hi, who are you?", "help", "你能做什么？", "hello, what can you do for me?"])
+@pytest.mark.parametrize(
+    "text", ["What can you do?", "hi, who are you?", "help", "你能做什么？", "hello, what can you do for me?"]
+)
 def test_help(text: str) -> None:
     reply = small_talk(text, "en")
     assert reply is not None and "recommend" in reply[1].text
