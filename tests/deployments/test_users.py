@@ -16,7 +16,7 @@ from cluster.messages import DEFAULT_TENANT, RankedItem, RankedList
 from cluster.sections import RetentionConfig
 from cluster.sessions.shard import Shard
 from cluster.store import Feedback, Operation, Recommendation, Store
-from deployments import operations
+from deployments import housekeeping, operations
 from deployments.services import Services
 from jobs.export import export
 from tests.deployments.conftest import running_app, until
@@ -256,3 +256,26 @@ async def test_the_server_deletes_what_is_beyond_its_age(settings: Settings, sha
         }
         assert set((await services.housekeeper.prune()).values()) == {0}
         assert services.store.events.count(DEFAULT_TENANT) == 2
+
+
+async def test_the_housekeeper_goes_on_after_what_nobody_foresaw(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(housekeeping, "FIRST_S", (0.0, 0.0))
+    keeper = housekeeping.Housekeeper(settings, lambda *_: asyncio.sleep(0))
+    pruned = asyncio.Event()
+    times = 0
+
+    async def prune() -> dict[str, int]:
+        nonlocal times
+        times += 1
+        if times == 1:
+            raise RuntimeError("nobody foresaw this")
+        pruned.set()
+        return {}
+
+    monkeypatch.setattr(keeper, "prune", prune)
+    task = asyncio.create_task(keeper._keep(0.01))
+    await asyncio.wait_for(pruned.wait(), 5)
+    task.cancel()
+    assert "nobody foresaw this" in caplog.text
