@@ -190,9 +190,21 @@ class TestImport:
     async def test_no_records(self, client: httpx.AsyncClient, body: bytes, status: int) -> None:
         assert (await client.post("/v1/items:import", content=body)).status_code == status
 
+    async def test_records_of_which_none_is_good_are_refused_with_the_first_fault(
+        self, client: httpx.AsyncClient
+    ) -> None:
+        for body, loc in (
+            ({"items": [{"item_id": "wrapped"}]}, ["1", "items"]),
+            ([{"item_id": 7}, {}], ["1", "item_id"]),
+        ):
+            answer = await client.post("/v1/items:import", json=body)
+            assert answer.status_code == 422 and "none of which is accepted" in answer.json()["detail"]
+            assert answer.json()["errors"][0]["loc"] == loc, answer.text
+
     async def test_many_bad_lines_do_not_make_a_long_answer(self, client: httpx.AsyncClient) -> None:
-        document = (await client.post("/v1/items:import", content=b"7\n" * 5_000)).json()
-        assert (document["accepted"], len(document["rejected"]), document["rejected_total"]) == (0, 1_000, 5_000)
+        lines = b'{"item_id":"good"}\n' + b"7\n" * 5_000
+        document = (await client.post("/v1/items:import", content=lines)).json()
+        assert (document["accepted"], len(document["rejected"]), document["rejected_total"]) == (1, 1_000, 5_000)
         assert (await client.post("/v1/items:import", content=b"7\n" * 100_001)).status_code == 422
 
     async def test_a_body_beyond_the_limit(self, client: httpx.AsyncClient) -> None:
