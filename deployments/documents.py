@@ -109,7 +109,7 @@ class Documents(Generic[Entity]):
         """
         entities, rejected, bad = await asyncio.to_thread(self._read_import, body)
         if not entities:
-            first = rejected[0]
+            first: dict[str, Any] = rejected[0]
             place = ".".join([str(first["line"]), *first["loc"]])
             raise InputError(f"{first['msg']} (the first of {bad} records, none of which is accepted)", place)
         for start in range(0, len(entities), GATEWAY_CHUNK_ROWS):
