@@ -14,9 +14,10 @@ All in one run and one Ray, same bodies, same key, same response size, HAProxy i
 
 Each at 1, 32 and 128 connections (closed loop, no pause), one after the other. `noop_call` stands beside every
 application, too, and each run of a part follows one of it: `of_noop` is the median ratio of such pairs, and holds on a
-machine that is not still. Before each run of lists every person gets an event, so no list is of a session that was
-listed before. `effect` is from an acknowledged event to a list that reflects it, at half of the mixed peak. `cpu_us` is
-CPU time a request, by process; on few cores the sum decides.
+machine that is not still. Before each run of lists every person gets an event, so no list is of a session that an
+earlier run listed; where a run makes more lists than there are people, they come again as they are. `effect` is from an
+acknowledged event to a list that reflects it, at half of the mixed peak. `cpu_us` is CPU time a request, by process; on
+few cores the sum decides.
 
     --state DIR     a state directory with a trained version (it is copied); default: ./.tailorbird, or if that has
                     none, the demo is loaded and trained first

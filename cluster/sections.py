@@ -59,7 +59,7 @@ class StoreConfig(Section):
     """The SQL store. Its address is the top-level `database_url`."""
 
     pool_size: int = Field(default=4, ge=1)
-    """Connections per process, PostgreSQL only."""
+    """Connections per process; with SQLite those that read."""
     sqlite_cache_bytes: int = Field(default=64 << 20, ge=1 << 20)
     """Pages that the process which writes an SQLite file keeps in memory; a connection that reads keeps a quarter."""
     busy_timeout_s: float = Field(default=30.0, gt=0)

@@ -103,8 +103,15 @@ class Documents(Generic[Entity]):
         """Store the good records of a JSON array or of JSON Lines, and name each bad one by its line.
 
         A failure in the middle leaves the first ones stored; importing again is safe.
+
+        Raises:
+            InputError: none is good; of the first one.
         """
         entities, rejected, bad = await asyncio.to_thread(self._read_import, body)
+        if not entities:
+            first: dict[str, Any] = rejected[0]
+            place = ".".join([str(first["line"]), *first["loc"]])
+            raise InputError(f"{first['msg']} (the first of {bad} records, none of which is accepted)", place)
         for start in range(0, len(entities), GATEWAY_CHUNK_ROWS):
             await self.write(self.part, "put", entities[start : start + GATEWAY_CHUNK_ROWS])
         return {"accepted": len(entities), "rejected": rejected, "rejected_total": bad}

@@ -74,6 +74,8 @@ class Housekeeper:
                     log.info("rows beyond their age are deleted: %s", gone)
             except (TailorbirdError, TimeoutError) as error:
                 log.warning("rows beyond their age could not be deleted: %s", error)
+            except Exception:  # not foreseen; the next time may go well
+                log.exception("rows beyond their age could not be deleted")
             await asyncio.sleep(every_s)
 
 

@@ -99,7 +99,7 @@ def create_app(services: Services) -> ASGIApp:
     return CORSMiddleware(
         gate,
         allow_origins=ingress.cors_origins,
-        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-Id"],
         expose_headers=["Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"],
     )

@@ -23,7 +23,7 @@ from cluster.errors import DeadlineError, OverloadError
 from cluster.ids import new_id
 from cluster.telemetry import REQUEST_ID, HttpMetrics
 from deployments.access import OPEN_PREFIX, Access, is_open
-from deployments.problems import error_response
+from deployments.problems import METHODS, error_response
 
 log = logging.getLogger("tailorbird.http")
 
@@ -40,9 +40,6 @@ API_HEADERS = (
 
 OWN_DEADLINES = frozenset({"/v1/content", "/v1/chat/completions"})
 """Routes that take a `timeout_ms`, or end by themselves in the time that there is."""
-
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-"""Methods that are told apart in figures; a client can make up others."""
 
 Answered = tuple[int, bytes]
 """Status and JSON."""
@@ -106,6 +103,8 @@ class Gate:
         REQUEST_ID.set(scope["request_id"])
         span = tracing.begin_request(headers, scope["request_id"])
         method, path = scope["method"], scope["path"]
+        if method == "HEAD":  # whatever answers GET; servers send no body to HEAD
+            scope = {**scope, "method": "GET"}
         hot = self._hot.get((method, path))
         status, route = 0, path
         self._metrics.in_work += 1

@@ -45,7 +45,7 @@ ERRORS = {
     401: "No key, or one that opens nothing.",
     403: "The key lacks the scope, or what is asked for is another tenant's.",
     404: "What is named does not exist.",
-    405: "The route does not take this method.",
+    405: "The route does not take this method; `Allow` names those that it takes.",
     408: "The body did not come within `ingress.body_timeout_s`.",
     409: "It was changed by somebody else at the same time too often.",
     413: "The body is longer than `ingress.max_body_bytes`.",

@@ -1,7 +1,8 @@
 """Operations in the background: begun by a request, done by the one writer, seen by everybody through the store.
 
-An operation is on disk before the request is answered. A replica that starts takes up what others left undone, so an
-operation survives the process that began it.
+An operation is on disk before the request is answered. A replica takes up what others left undone, when it starts and
+while it lives, so an operation survives the process that began it. Two may come to do the same one: each step can be
+repeated, and what the first of them counted stays.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from cluster.background import end, follow
 from cluster.errors import NotFoundError, TailorbirdError
 from cluster.ids import new_id
 from cluster.store import Operation, Store
@@ -20,6 +22,8 @@ from cluster.store.operations import ERASE_USER
 log = logging.getLogger("tailorbird.operations")
 
 RETRY_S = 1.0
+LOOK_S = 30.0
+"""What was undone at one look of a living replica and still is at the next, nobody does."""
 Write = Callable[..., Awaitable[Any]]
 
 
@@ -36,19 +40,22 @@ class Operations:
         self._store = store
         self._write = write
         self._settle_s = settle_s
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._undone: set[str] = set()
+        self._looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Take up what was left undone."""
-        for operation in await asyncio.to_thread(self._store.operations.running):
-            log.info("operation %s was left undone and is taken up", operation.operation_id)
-            self._run(operation)
+        """Take up what was left undone, and go on looking for it."""
+        running = await asyncio.to_thread(self._store.operations.running)
+        self._undone = {operation.operation_id for operation in running}
+        self._take_up(running)
+        self._looking = asyncio.create_task(
+            follow(self._look, LOOK_S, log, "operations"), name="operations left undone"
+        )
 
     async def stop(self) -> None:
-        """Leave what is running to whoever starts next."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Leave what is running to other replicas."""
+        await end(self._looking, *self._tasks.values())
 
     async def erase_user(self, tenant: str, user_id: str) -> Operation:
         """Begin to erase a person of a tenant, given by the stored id.
@@ -73,11 +80,22 @@ class Operations:
             raise NotFoundError(f"operation {operation_id[:64]!r} does not exist, or is not kept any more")
         return operation
 
+    async def _look(self) -> None:
+        running = await asyncio.to_thread(self._store.operations.running)
+        before, self._undone = self._undone, {operation.operation_id for operation in running}
+        self._take_up([operation for operation in running if operation.operation_id in before])
+
+    def _take_up(self, undone: list[Operation]) -> None:
+        for operation in undone:
+            if operation.operation_id not in self._tasks:
+                log.info("operation %s was left undone and is taken up", operation.operation_id)
+                self._run(operation)
+
     def _run(self, operation: Operation) -> None:
         erasing = self._erase(operation.tenant, operation.operation_id)
         task = asyncio.create_task(erasing, name=f"operation {operation.operation_id}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[operation.operation_id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(operation.operation_id, None))
 
     async def _erase(self, tenant: str, operation_id: str) -> None:
         while True:

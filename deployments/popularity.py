@@ -6,7 +6,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from cluster.catalogue import Catalogue
@@ -17,6 +17,8 @@ NO_VERSION = "none"
 _COUNTED_FOR_S = 5.0
 _PAUSE = 20.0
 """Counting goes through all events: it pauses for at least so many times as long as it took."""
+_FIRST_S = 0.2
+"""How long a tenant's first list waits for the first count; beyond that it is of the newest items."""
 _LENGTH = 2000
 _MAX_TENANTS = 256
 
@@ -32,7 +34,7 @@ class _Counted:
 
 
 class Popularity:
-    """Blocking; used from one thread at a time. Only the first list of a tenant waits for the count of its events."""
+    """Blocking; used from one thread at a time. Events are counted in another: lists are of what is known meanwhile."""
 
     def __init__(self, store: Store, catalogue: Catalogue) -> None:
         self._store = store
@@ -65,7 +67,7 @@ class Popularity:
         if found.counting is None and time.monotonic() >= found.next_s:
             found.counting = self._counter.submit(self._count, tenant, found)
             if found.next_s == -math.inf:
-                found.counting.result()
+                wait([found.counting], _FIRST_S)
         if found.counting is not None and found.counting.done():
             found.counting = None
         version = self._catalogue.version

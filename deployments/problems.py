@@ -16,6 +16,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
 
 from cluster.errors import (
     AuthenticationError,
@@ -31,7 +33,10 @@ from cluster.errors import (
 
 log = logging.getLogger("tailorbird.http")
 
-OPENAI_PREFIXES = ("/v1/chat/", "/v1/models")
+OPENAI_PREFIXES = ("/v1/chat", "/v1/completions", "/v1/embeddings", "/v1/models", "/v1/responses")
+"""Where OpenAI's clients ask, also for what is not here."""
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""Methods that are told apart; a client can make up others."""
 
 
 class MalformedError(TailorbirdError):
@@ -52,7 +57,7 @@ _TITLES = {
     500: "Internal error",
     503: "Unavailable",
 }
-_OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+_OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _STATUS: Sequence[tuple[type[TailorbirdError], int]] = (
     (MalformedError, 400),
     (AuthenticationError, 401),
@@ -103,6 +108,8 @@ def problem_response(
         body: dict[str, Any] = {"error": {"message": detail, "type": kind, "param": param, "code": None}}
         if status == 401:
             body["error"]["code"] = "invalid_api_key"
+        elif status == 404 and path.startswith("/v1/models/"):
+            body["error"] |= {"code": "model_not_found", "param": "model"}
         return Response(orjson.dumps(body), status, headers, media_type="application/json")
     body = problem(status, detail, request_id, errors)
     return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")
@@ -148,7 +155,11 @@ def install(app: FastAPI) -> None:
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        if error.detail in {"Not Found", "Method Not Allowed"}:
+        if error.status_code == 405:
+            taken = _methods_of(app, request.scope)
+            error.detail = f"the method is not allowed: {request.url.path[:200]} takes {', '.join(taken)}"
+            error.headers = {**(error.headers or {}), "Allow": ", ".join(taken)}
+        elif error.detail == "Not Found":
             error.detail = f"{request.method} {request.url.path[:200]} is not a route of this API"
         elif error.detail == "There was an error parsing the body":  # FastAPI's: no UTF-8, too deep, too long a number
             error.detail = "the body is not JSON, or holds what cannot be read"
@@ -157,6 +168,19 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(TailorbirdError, on_error)
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_error)
+
+
+def _methods_of(app: FastAPI, scope: Scope) -> list[str]:
+    """The methods that a path takes, of all routes that share it; the framework knows those of one route."""
+    here = {"type": "http", "path": scope["path"], "root_path": scope.get("app_root_path", "")}
+    taken = {
+        method
+        for method in METHODS
+        if any(route.matches({**here, "method": method})[0] is Match.FULL for route in app.routes)
+    }
+    if scope["method"] in taken:  # refused behind the route: files
+        taken = {"GET"}
+    return [method for method in METHODS if method in taken or (method == "HEAD" and "GET" in taken)]
 
 
 def _invalid(path: str, faults: Sequence[Any], request_id: str) -> Response:

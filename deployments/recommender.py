@@ -17,8 +17,9 @@ from cluster import tracing
 from cluster.catalogue import Catalogue
 from cluster.coalescer import Coalescer
 from cluster.config import Settings
-from cluster.errors import NotFoundError
+from cluster.errors import DeadlineError, NotFoundError
 from cluster.messages import RankedList, RankQuery, SessionView
+from cluster.remote_errors import own_errors
 from cluster.store import Store
 from cluster.telemetry import configure_logging
 from deployments.finding import FinderClient
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 _MAX_MAPS = 16
 _COMPANY_S = 0.002
 """A list ranked alone takes several times as long as one of twenty, so lists wait this long for others on their way."""
+_RANK_S = 5.0
+"""A batch takes a fraction of a second. What takes this long hangs, and lists go on with another replica."""
 _INLINE_ITEMS = 20_000
 """Up to this many items a batch is ranked on the event loop: it takes milliseconds, and a thread beside the loop would
 have the two wait for each other's turn at the interpreter (5 ms each) many times over."""
@@ -51,6 +54,10 @@ class Ranking(Protocol):
 
     async def item_map(self, tenant: str, n: int) -> tuple[str, list[tuple[str, float, float]]]:
         """The version, and its n most popular items with their places in the plane; none before there is a version."""
+        ...
+
+    async def live_version(self, tenant: str) -> str:
+        """The name of a tenant's live version, or `none`."""
         ...
 
 
@@ -114,7 +121,7 @@ class Recommender:
         return current[0] if current else NO_VERSION
 
     async def live_version(self, tenant: str) -> str:
-        """The same through a Serve handle."""
+        """The same, once there can be one."""
         await self.start()
         return self.version(tenant)
 
@@ -222,27 +229,50 @@ class RecommenderClient:
         """The version, and its n most popular items with their places in the plane."""
         return await self._ranking.item_map(tenant, n)
 
+    async def live_version(self, tenant: str) -> str:
+        """The name of a tenant's live version, or `none`."""
+        return await self._ranking.live_version(tenant)
+
 
 class HandleRanking:
-    """`Ranking` through the handle of the Serve deployment `Recommender`."""
+    """`Ranking` through the handle of the Serve deployment `Recommender`. Each call ends in time, as an error of ours.
 
-    def __init__(self, handle: Any) -> None:
+    Args:
+        handle: the Serve handle.
+        timeout_s: how long anything but a batch of lists may take.
+    """
+
+    def __init__(self, handle: Any, timeout_s: float) -> None:
         self._handle = handle
+        self._timeout_s = timeout_s
 
     async def rank(self, queries: list[RankQuery]) -> list[RankedList]:
         """One handle call for the whole batch."""
-        lists: list[RankedList] = await self._handle.rank.remote(queries)
+        lists: list[RankedList] = await self._call(min(_RANK_S, self._timeout_s), "rank", queries)
         return lists
 
     async def similar(self, tenant: str, item_id: str, n: int) -> RankedList:
         """One handle call."""
-        found: RankedList = await self._handle.similar.remote(tenant, item_id, n)
+        found: RankedList = await self._call(self._timeout_s, "similar", tenant, item_id, n)
         return found
 
     async def item_map(self, tenant: str, n: int) -> tuple[str, list[tuple[str, float, float]]]:
         """One handle call."""
-        found: tuple[str, list[tuple[str, float, float]]] = await self._handle.item_map.remote(tenant, n)
+        found: tuple[str, list[tuple[str, float, float]]] = await self._call(self._timeout_s, "item_map", tenant, n)
         return found
+
+    async def live_version(self, tenant: str) -> str:
+        """One handle call."""
+        version: str = await self._call(self._timeout_s, "live_version", tenant)
+        return version
+
+    async def _call(self, timeout_s: float, method: str, *args: Any) -> Any:
+        try:
+            async with asyncio.timeout(timeout_s):
+                with own_errors("a recommender"):
+                    return await getattr(self._handle, method).remote(*args)
+        except TimeoutError:
+            raise DeadlineError(f"a recommender did not answer within {timeout_s:g} s") from None
 
 
 def _load_ranker(path: Path, version: str) -> Ranker:

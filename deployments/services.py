@@ -132,7 +132,7 @@ class Services:
             await self._local.start()
             ranking = self._local
         else:
-            ranking = HandleRanking(self._recommender_handle)
+            ranking = HandleRanking(self._recommender_handle, settings.ingress.timeout_s)
         self.request_rules = RequestRules(self.catalogue)
         self.recommender = RecommenderClient(ranking, _MAX_RANK_BATCH, settings.sessions.max_queue)
         store = self.store
@@ -177,10 +177,7 @@ class Services:
 
     async def model_version(self) -> str:
         """The version that lists come from at this moment, or `none`."""
-        if self._local is not None:
-            return self._local.version(self.tenant)
-        version: str = await self._recommender_handle.live_version.remote(self.tenant)  # type: ignore[union-attr]
-        return version
+        return await self.recommender.live_version(self.tenant)
 
     def _figures(self) -> tuple[dict[str, float], dict[str, int]]:
         """What `IngressMeter.record` takes."""

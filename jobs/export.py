@@ -2,7 +2,8 @@
 
 The lines are canonical (sorted keys, UTF-8, no spaces): events and feedback in the order in which they were stored, the
 others in the order of their ids. Loaded into an empty store by `jobs.ingest`, they export to the same bytes again. A
-file appears whole or not at all; what is stored while the job runs is not in it.
+file appears whole or not at all. Events that are stored while the job runs are not in it; what else is stored or
+changed meanwhile may be.
 """
 
 from __future__ import annotations

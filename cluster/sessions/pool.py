@@ -19,8 +19,9 @@ from cluster import tracing
 from cluster.coalescer import Coalescer
 from cluster.coded import StoredView, Words, seen_of
 from cluster.config import Settings
-from cluster.errors import ConfigError, DeadlineError, InputError, OverloadError, TailorbirdError, UnavailableError
+from cluster.errors import ConfigError, DeadlineError, InputError, TailorbirdError, UnavailableError
 from cluster.messages import Event, SessionView
+from cluster.remote_errors import own_errors
 from cluster.sessions.memory import HEAD_BYTES
 from cluster.sessions.names import owner
 from cluster.sessions.wire import Wire
@@ -273,7 +274,11 @@ class SessionPool:
 
         while True:
             await asyncio.sleep(RETIRE_AFTER_S)
-            ended = await asyncio.to_thread(end_surplus, self._wanted, RETIRE_AFTER_S)
+            try:
+                ended = await asyncio.to_thread(end_surplus, self._wanted, RETIRE_AFTER_S)
+            except Exception as error:  # the head is away: another time
+                log.warning("what a larger pool has left cannot be ended yet: %s", error)
+                continue
             if ended:
                 log.info("ended what a larger pool had left: %s", ", ".join(ended))
 
@@ -331,19 +336,8 @@ def _apart(batch: list[tuple[Any, Trace]]) -> tuple[list[Any], list[list[tracing
 
 async def _answer(method: Any, *args: Any) -> Any:
     """Call an actor's method, its errors as they were raised; what Ray itself says becomes `UnavailableError`."""
-    import ray.exceptions
-
-    try:
+    with own_errors("a session shard"):
         return await (method.remote(*args) if hasattr(method, "remote") else method(*args))
-    except ray.exceptions.RayTaskError as error:
-        cause = error.cause
-        raise (
-            cause if isinstance(cause, TailorbirdError) else UnavailableError(f"a session shard failed: {cause!r}")
-        ) from None
-    except ray.exceptions.PendingCallsLimitExceeded:
-        raise OverloadError("too many calls to a session shard are pending") from None
-    except ray.exceptions.RayError as error:
-        raise UnavailableError(f"a session shard does not answer: {type(error).__name__}") from error
 
 
 def _check_text(row: EventRow, place: int) -> None:

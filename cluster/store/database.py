@@ -45,6 +45,25 @@ DISK_FULL = "53100"
 AWAY = "the database does not answer"
 """What clients are told; what the driver says, which names hosts, users and files, goes to the log."""
 TELL_AGAIN_S = 10.0
+CONNECTION = {
+    "connect_timeout": 10,
+    "application_name": "tailorbird",
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+"""To PostgreSQL. A server that vanishes without a word (its machine, the network) is given up after 25 s; by the
+kernel's own rules a statement would wait for a quarter of an hour, and an idle connection for two hours."""
+SESSION = {
+    "statement_timeout": 600_000,
+    "tcp_keepalives_idle": 10,
+    "tcp_keepalives_interval": 5,
+    "tcp_keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+"""What the server is told: to end a statement that goes on for longer than any should (migrations excepted), and to
+give us up as soon, so that the locks of a process whose machine is gone are free. Milliseconds and seconds."""
 
 
 class Database:
@@ -188,15 +207,24 @@ def _postgres_engine(settings: Settings) -> Engine:
         url = url.set(drivername="postgresql+psycopg")
     if url.drivername != "postgresql+psycopg":
         raise ConfigError(f"database_url is of kind {url.drivername!r}: only sqlite and postgresql are known")
-    return create_engine(
+    engine = create_engine(
         url,
         hide_parameters=True,
         pool_size=settings.store.pool_size,
         max_overflow=0,
         pool_timeout=settings.store.busy_timeout_s,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": 10, "application_name": "tailorbird"},
+        connect_args={name: value for name, value in CONNECTION.items() if name not in url.query},
     )
+    event.listen(engine, "connect", _begin_session)
+    return engine
+
+
+def _begin_session(connection: Any, _: object) -> None:
+    """Not as options of the connection, which poolers in front of PostgreSQL refuse."""
+    connection.autocommit = True
+    connection.execute("; ".join(f"SET {name} = {value}" for name, value in SESSION.items()))
+    connection.autocommit = False
 
 
 @contextmanager

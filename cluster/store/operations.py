@@ -1,7 +1,8 @@
 """Operations: work that goes on after its request was answered, with a status that any replica can show.
 
-An operation is on disk before it is promised. Whoever starts finds those that a killed process left (`running`) and
-does them again, so each kind must bear repetition. `subject` says whom it is about only as long as that is needed.
+An operation is on disk before it is promised. Replicas find those that a killed process left (`running`) and do them
+again, perhaps two of them at once, so each kind must bear repetition. `subject` says whom it is about only as long as
+that is needed.
 """
 
 from __future__ import annotations
@@ -58,13 +59,13 @@ class OperationStore(Part):
         operation = self.get(tenant, operation_id)
         if operation is None:
             return True
-        result: Mapping[str, Any] = operation.result
         if operation.subject is not None:
             erased = Retention(self.database).erase(tenant, operation.subject)
             result = {str(table): rows for table, rows in erased.items()}
-        here = (operations.c.tenant == tenant, operations.c.operation_id == operation_id)
-        with self.database.writing() as connection:
-            connection.execute(update(operations).where(*here).values(subject=None, result=dump(dict(result))))
+            here = (operations.c.tenant == tenant, operations.c.operation_id == operation_id)
+            first = operations.c.subject.is_not(None)  # of two who erase at once the first has counted
+            with self.database.writing() as connection:
+                connection.execute(update(operations).where(*here, first).values(subject=None, result=dump(result)))
         return self.database.checkpoint()  # the id, too, has to leave the write-ahead log
 
     @write

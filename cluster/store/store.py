@@ -87,6 +87,7 @@ class Store:
 
         with self.database.writing() as connection:
             if self.database.dialect == "postgresql":
+                connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
                 connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
             upgrade(connection)
 

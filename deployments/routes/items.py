@@ -43,7 +43,8 @@ async def list_items(
 
 @router.post("/v1/items:import", response_model=ImportResponse, openapi_extra=import_of(ItemBody))
 async def import_items(request: Request, services: ServicesDep) -> Response:
-    """Store many items: a JSON array or JSON Lines. Each bad record is named by its line and the good ones count."""
+    """Store many items: a JSON array or JSON Lines. Each bad record is named by its line and the good ones count; when
+    there is no good one, 422 names the first fault."""
     return json_response(await _items(services).import_all(await request.body()))
 
 

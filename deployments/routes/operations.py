@@ -18,14 +18,12 @@ from deployments.services import Services, services_of
 router = APIRouter(tags=["operations"])
 
 
-@router.head("/healthz/live", include_in_schema=False)
 @router.get("/healthz/live", response_model=Health)
 async def live() -> Response:
     """This process answers."""
     return Response(b'{"status":"live"}', media_type="application/json")
 
 
-@router.head("/healthz/ready", include_in_schema=False)
 @router.get("/healthz/ready", response_model=Health)
 async def ready(services: Annotated[Services, Depends(services_of)]) -> Response:
     """This process has what it needs to serve: 200, else 503."""

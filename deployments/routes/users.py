@@ -45,7 +45,8 @@ async def list_users(
 
 @router.post("/v1/users:import", response_model=ImportResponse, openapi_extra=import_of(UserBody))
 async def import_users(request: Request, services: ServicesDep) -> Response:
-    """Store many users: a JSON array or JSON Lines. Each bad record is named by its line and the good ones count."""
+    """Store many users: a JSON array or JSON Lines. Each bad record is named by its line and the good ones count; when
+    there is no good one, 422 names the first fault."""
     return json_response(await _users(services).import_all(await request.body()))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -91,3 +92,32 @@ def test_an_error_of_a_statement_does_not_show_whose_data_it_was_about(tmp_path:
             assert "INSERT" in shown and "parameters hidden" in shown
     finally:
         postgres.remove()
+
+
+def test_a_connection_gives_up_a_postgresql_that_vanishes(postgres_settings: Settings) -> None:
+    url = f"{postgres_settings.database_url}&keepalives_idle=7"
+    with Store.open(postgres_settings.model_copy(update={"database_url": url})) as store:
+        with store.database.reading() as connection:
+            driver: Any = connection.connection.driver_connection
+            asked = driver.info.get_parameters()
+            assert {name: asked[name] for name in database.CONNECTION} == {
+                **{name: str(value) for name, value in database.CONNECTION.items()},
+                "keepalives_idle": "7",  # what the URL says stands
+            }
+            assert connection.exec_driver_sql("SHOW statement_timeout").scalar_one() == "10min"
+        with store.database.writing() as connection, pytest.raises(DBAPIError):
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 20")
+            connection.exec_driver_sql("SELECT pg_sleep(5)")
+        with store.database.writing() as connection:  # the next transaction has the usual one again
+            assert connection.exec_driver_sql("SHOW statement_timeout").scalar_one() == "10min"
+
+
+def test_a_statement_that_is_ended_is_a_database_that_does_not_answer(
+    postgres_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(database.SESSION, "statement_timeout", 100)
+    with Store.open(postgres_settings) as store:
+        store.migrate()
+        with pytest.raises(UnavailableError), store.database.reading() as connection:
+            connection.exec_driver_sql("SELECT pg_sleep(5)")
+        assert store.registry.live("default", "graph") is None

@@ -194,3 +194,27 @@ def test_owner_is_the_same_everywhere_and_even() -> None:
         counts[owner("default", str(n), 7)] += 1
     assert min(counts) > 850
     assert owner("default", "42", 1 << 30) == 24_173_140  # a change here would move every session
+
+
+async def test_what_a_larger_pool_left_is_ended_another_time_when_it_cannot_be_now(
+    sqlite_settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[int] = []
+    ended = asyncio.Event()
+
+    def away(shards: int, _: float) -> list[str]:
+        asked.append(shards)
+        if len(asked) == 1:
+            raise RuntimeError("the head is away")
+        loop.call_soon_threadsafe(ended.set)
+        return ["shard-1"]
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr("cluster.sessions.actor.end_surplus", away)
+    monkeypatch.setattr("cluster.sessions.pool.RETIRE_AFTER_S", 0.01)
+    with caplog.at_level("INFO", "tailorbird.sessions"):
+        task = asyncio.create_task(SessionPool(sqlite_settings)._retire())
+        await asyncio.wait_for(ended.wait(), 5)
+        await asyncio.sleep(0.05)
+        task.cancel()
+    assert "the head is away" in caplog.text and "ended what a larger pool had left: shard-1" in caplog.text

@@ -209,7 +209,7 @@ async def test_errors_become_problems(client: httpx.AsyncClient, recorded: Recor
 
 
 async def test_openai_routes_speak_openais_errors(client: httpx.AsyncClient) -> None:
-    assert (await client.get("/v1/models")).json()["error"]["type"] == "not_found_error"
+    assert (await client.get("/v1/models")).json()["error"]["type"] == "invalid_request_error"
     assert (await client.get("/v1/models", headers={"Authorization": ""})).json()["error"]["code"] == "invalid_api_key"
 
 
@@ -220,10 +220,20 @@ async def test_the_request_id_goes_in_and_out(client: httpx.AsyncClient) -> None
 
 
 async def test_unknown_routes_and_methods_are_problems(client: httpx.AsyncClient) -> None:
-    for method, path, status in (("GET", "/nowhere", 404), ("DELETE", "/v1/things", 405)):
+    for method, path, status, said in (
+        ("GET", "/nowhere", 404, "is not a route"),
+        ("DELETE", "/v1/things", 405, "the method is not allowed"),
+    ):
         answer = await client.request(method, path)
-        assert answer.status_code == status
+        assert answer.status_code == status and said in answer.json()["detail"]
         assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_head_is_get_without_a_body_and_counts_as_head(client: httpx.AsyncClient, recorded: Recorded) -> None:
+    assert (await client.head("/healthz/live")).status_code == 200
+    assert (await client.head("/v1/raise/missing")).status_code == 404
+    assert (await client.head("/v1/things")).status_code == 405
+    assert [method for _, method, _ in recorded.rows] == ["HEAD"] * 3
 
 
 async def test_methods_that_clients_make_up_are_one_in_the_figures(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from pydantic import SecretStr
 
 from cluster.config import Settings
@@ -15,6 +16,7 @@ from cluster.messages import DEFAULT_TENANT, RankedItem, RankedList
 from cluster.sections import RetentionConfig
 from cluster.sessions.shard import Shard
 from cluster.store import Feedback, Operation, Recommendation, Store
+from deployments import housekeeping, operations
 from deployments.services import Services
 from jobs.export import export
 from tests.deployments.conftest import running_app, until
@@ -148,6 +150,47 @@ class TestErasure:
                 operation = store.operations.get(DEFAULT_TENANT, "left")
             assert operation is not None and operation.subject is None
 
+    async def test_a_living_replica_takes_up_what_one_that_is_gone_had_begun(
+        self, settings: Settings, shard: Shard, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(operations, "LOOK_S", 0.1)
+        async with running_app(settings, shard) as (client, services):
+            await leave_traces(client)
+            gone = asyncio.Event()
+
+            async def lost(part: str, method: str, *args: Any) -> Any:
+                if method == "erase_user":
+                    await gone.wait()
+                return await services.pool.write(part, method, *args)
+
+            first = operations.Operations(services.store, lost, 0.0)
+            monkeypatch.setattr(operations, "LOOK_S", 60.0)
+            await first.start()
+            begun = await first.erase_user(DEFAULT_TENANT, TRACE)
+            await first.stop()
+
+            async def finished() -> bool:
+                return (await services.operations.get(DEFAULT_TENANT, begun.operation_id)).status == "done"
+
+            await until(finished, 5)
+            assert services.store.events.of_users(DEFAULT_TENANT, [TRACE], 10).get(TRACE, []) == []
+
+    async def test_two_replicas_at_the_same_one_do_no_harm(self, app: tuple[httpx.AsyncClient, Services]) -> None:
+        client, services = app
+        await leave_traces(client)
+        await services.pool.write("operations", "begin", Operation("twice", "erase_user", "running", 1, TRACE))
+        both = [operations.Operations(services.store, services.pool.write, 0.1) for _ in range(2)]
+        for each in both:
+            await each.start()
+
+        async def finished() -> bool:
+            return (await services.operations.get(DEFAULT_TENANT, "twice")).status == "done"
+
+        await until(finished, 5)
+        for each in both:
+            await each.stop()
+        assert (await services.operations.get(DEFAULT_TENANT, "twice")).result["events"] == 8
+
     async def test_a_reader_of_old_pages_delays_it(self, app: tuple[httpx.AsyncClient, Services]) -> None:
         """While the write-ahead log cannot be emptied the operation is not done."""
         client, services = app
@@ -213,3 +256,26 @@ async def test_the_server_deletes_what_is_beyond_its_age(settings: Settings, sha
         }
         assert set((await services.housekeeper.prune()).values()) == {0}
         assert services.store.events.count(DEFAULT_TENANT) == 2
+
+
+async def test_the_housekeeper_goes_on_after_what_nobody_foresaw(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(housekeeping, "FIRST_S", (0.0, 0.0))
+    keeper = housekeeping.Housekeeper(settings, lambda *_: asyncio.sleep(0))
+    pruned = asyncio.Event()
+    times = 0
+
+    async def prune() -> dict[str, int]:
+        nonlocal times
+        times += 1
+        if times == 1:
+            raise RuntimeError("nobody foresaw this")
+        pruned.set()
+        return {}
+
+    monkeypatch.setattr(keeper, "prune", prune)
+    task = asyncio.create_task(keeper._keep(0.01))
+    await asyncio.wait_for(pruned.wait(), 5)
+    task.cancel()
+    assert "nobody foresaw this" in caplog.text

@@ -42,7 +42,8 @@ KEY=...   # `make serve` prints it; it is in .tailorbird/api_key
 ## Errors
 
 Errors are problem documents (RFC 9457, `application/problem+json`), on OpenAI's routes OpenAI's envelope. A stream that
-fails after its first frame ends with one `event: error`, whose data is a problem document.
+fails after its first frame ends with one `event: error`, whose data is a problem document; a chat's ends with OpenAI's
+error object.
 
 ```json
 {"type": "about:blank", "title": "Invalid request", "status": 422, "instance": "REQUEST_ID",

@@ -13,8 +13,9 @@ pytestmark = pytest.mark.integration
 def test_models(openai_client: openai.OpenAI) -> None:
     assert [model.id for model in openai_client.models.list()] == ["tailorbird"]
     assert openai_client.models.retrieve("tailorbird").id == "tailorbird"
-    with pytest.raises(openai.NotFoundError):
+    with pytest.raises(openai.NotFoundError) as refused:
         openai_client.models.retrieve("gpt-none")
+    assert refused.value.code == "model_not_found"
 
 
 def test_a_whole_answer_with_the_items_beside_it(openai_client: openai.OpenAI) -> None:

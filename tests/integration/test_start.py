@@ -54,6 +54,10 @@ def test_a_second_copy_with_the_other_binding_runs_beside_and_leaves_nothing(ser
                 assert other.post("/v1/events", json=liked).status_code == 202
                 assert listed(other, "42") != listed(api, "42")
                 assert other.get("/v1/similar", params={"item_id": "50"}).status_code == 200
+                unknown = other.get("/v1/similar", params={"item_id": "none"})  # as the deployment raised it
+                assert (unknown.status_code, unknown.json()["detail"]) == (404, "item 'none' is not in the catalogue")
+                head = other.head("/v1/popular")
+                assert head.status_code == 200 and int(head.headers["content-length"]) > 100 and head.content == b""
                 assert other.get("/v1/models").json()["data"][0]["quantization"] == "q4_1"
             run = json.loads((state_dir / "run.json").read_text())
             temp_dir = ray_temp_dir(Settings(state_dir=state_dir))

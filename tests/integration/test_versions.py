@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import threading
@@ -51,8 +52,8 @@ def live(store: Store) -> Iterator[Version]:
         store.registry.move(TENANT, NAME, version.version, now.version)
 
 
-def publish_copy(store: Store, live: Version, name: str, harm: Callable[[Path], None] | None = None) -> str:
-    """Publish the live version's folder once more, under a new name, perhaps harmed, and move the pointer to it."""
+def publish_copy(store: Store, live: Version, name: str, change: Callable[[Path], None] | None = None) -> str:
+    """Publish the live version's folder once more, under a new name, perhaps changed, and move the pointer to it."""
     name = f"{name}-{uuid.uuid4().hex[:8]}"
     source = Path(live.url)
     target = source.with_name(name)
@@ -61,8 +62,8 @@ def publish_copy(store: Store, live: Version, name: str, harm: Callable[[Path], 
     manifest = json.loads((target / MANIFEST).read_text())
     manifest["meta"] = {"copy": name}
     (target / MANIFEST).write_text(json.dumps(manifest))
-    if harm is not None:
-        harm(target)
+    if change is not None:
+        change(target)
     store.registry.publish(Version(NAME, name, str(target), time.time_ns() // 1_000_000))
     now = store.registry.live(TENANT, NAME)
     store.registry.move(TENANT, NAME, name, now.version if now else None)
@@ -116,9 +117,10 @@ def test_served_lists_equal_offline_lists(
 
 
 def test_twenty_swaps_under_load_fail_no_request(api: httpx.Client, server: Copy, store: Store, live: Version) -> None:
+    """Every other version has the items' names in the opposite order, so a list shows which of them made it."""
     stop = threading.Event()
     failures: list[str] = []
-    versions: set[str] = set()
+    lists: dict[tuple[str, int], set[tuple[str, ...]]] = {}
 
     def load(number: int) -> None:
         with server.client() as client:
@@ -127,25 +129,48 @@ def test_twenty_swaps_under_load_fail_no_request(api: httpx.Client, server: Copy
                 if answer.status_code != 200 or len(answer.json()["items"]) != 10:
                     failures.append(answer.text[:200])
                 else:
-                    versions.add(answer.json()["model_version"])
+                    items = tuple(entry["item_id"] for entry in answer.json()["items"])
+                    lists.setdefault((answer.json()["model_version"], number), set()).add(items)
 
     threads = [threading.Thread(target=load, args=(number,)) for number in (1, 2)]
     for thread in threads:
         thread.start()
     try:
-        names = [publish_and_wait(api, store, live, f"swap-{number}") for number in range(SWAPS)]
+        names = [
+            publish_and_wait(api, store, live, f"swap-{number}", _turn_the_items if number % 2 == 0 else None)
+            for number in range(SWAPS)
+        ]
     finally:
         stop.set()
         for thread in threads:
             thread.join(30)
     assert not failures, failures[:3]
-    assert set(names) <= versions
+    assert set(names) <= {version for version, _ in lists}
+    turned = frozenset(names[::2])
+    for number in (1, 2):
+        of_turned = set().union(*(made for (name, user), made in lists.items() if user == number and name in turned))
+        of_others = set().union(
+            *(made for (name, user), made in lists.items() if user == number and name not in turned)
+        )
+        assert len(of_turned) == len(of_others) == 1 and of_turned != of_others, (of_turned, of_others)
 
 
-def publish_and_wait(api: httpx.Client, store: Store, live: Version, name: str) -> str:
-    published = publish_copy(store, live, name)
+def publish_and_wait(
+    api: httpx.Client, store: Store, live: Version, name: str, change: Callable[[Path], None] | None = None
+) -> str:
+    published = publish_copy(store, live, name, change)
     wait_for_version(api, published)
     return published
+
+
+def _turn_the_items(folder: Path) -> None:
+    """Each item takes the place of another."""
+    file = folder / "items.json"
+    turned = json.dumps(json.loads(file.read_text())[::-1]).encode()
+    file.write_bytes(turned)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["files"]["items.json"] = {"bytes": len(turned), "sha256": hashlib.sha256(turned).hexdigest()}
+    (folder / MANIFEST).write_text(json.dumps(manifest))
 
 
 def _flip_a_byte(folder: Path) -> None:
