@@ -6,14 +6,14 @@ The answer is a sentence before the text about the item, made of what is stored 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from cluster.messages import Item, TextDone, TextPiece
 from generation.facts import YEAR_KEYS, clean, facts_of
+from generation.outlet import Outlet, estimated_tokens
 from generation.phrasing_zh import is_chinese
-from generation.templates import within
 
 MOST = 5
 """So many values of a list are told."""
@@ -88,19 +88,21 @@ async def after(
     max_tokens: int,
     stop: Sequence[str] = (),
 ) -> AsyncIterator[TextPiece | TextDone]:
-    """A sentence, then a text; only the sentence where `stop` or `max_tokens` end it there."""
-    told, reason = within(sentence, "", language, max_tokens, stop)
-    if told != sentence:
-        await _closed(frames)
-        yield TextPiece(told)
-        yield TextDone(told, "template", "template", "question-1", {}, finish_reason=reason)
-        return
-    begun = told if is_chinese(language) else f"{told} "
-    yield TextPiece(begun)
+    """A sentence, then a text; both together as far as `stop` and `max_tokens` allow."""
+    outlet = Outlet(chinese=is_chinese(language), max_tokens=max_tokens, stop=stop, count=estimated_tokens)
+    begun = outlet.feed(sentence if is_chinese(language) else f"{sentence} ")
+    if begun:
+        yield TextPiece(begun)
+    done = TextDone(begun, "template", "template", "question-1")
     async for frame in frames:
-        yield replace(frame, text=begun + frame.text) if isinstance(frame, TextDone) else frame
-
-
-async def _closed(frames: AsyncIterator[TextPiece | TextDone]) -> None:
-    if (close := getattr(frames, "aclose", None)) is not None:
-        await close()
+        if isinstance(frame, TextDone):
+            done = frame
+        elif shown := outlet.feed(frame.text):
+            yield TextPiece(shown)
+        if outlet.ended is not None:
+            break
+    if isinstance(frames, AsyncGenerator):
+        await frames.aclose()  # who writes is to stop
+    if held := outlet.close(done.finish_reason):
+        yield TextPiece(held)
+    yield replace(done, text=outlet.text, finish_reason=outlet.ended or "stop")

@@ -155,8 +155,10 @@ async def test_the_fact_before_a_text_is_streamed_and_ends_where_the_client_says
     assert text == "Year: 1983. You could try Noise 3."
     stopped = (await ask(app, "When was Noise 3 released?", stop="1983")).json()["choices"][0]
     assert (stopped["message"]["content"], stopped["finish_reason"]) == ("Year: ", "stop")
-    short = (await ask(app, "When was Noise 3 released?", max_tokens=1)).json()["choices"][0]
+    short = (await ask(app, "When was Noise 3 released?", max_tokens=2)).json()["choices"][0]
     assert (short["message"]["content"], short["finish_reason"]) == ("Year:", "length")
+    across = (await ask(app, "When was Noise 3 released?", stop=". You")).json()["choices"][0]
+    assert across["message"]["content"] == "Year: 1983"
 
 
 async def test_years_that_are_refused_are_not_shown(app: App, writer: Notes) -> None:
