@@ -111,10 +111,12 @@ def test_the_strongest_events_of_each_place_come_first() -> None:
     told = np.minimum(WIDTH, np.arange(len(LENGTHS)))
     weights = np.zeros((len(LENGTHS), WIDTH, 3), dtype=np.float32)
     events = np.full(weights.shape, -1)
-    compiled_lists.strongest(ENDS, parts, told, weights, events)
+    strength = np.where(np.arange(EVENTS) % 4 == 1, -1.0, 1.0).astype(np.float32)
+    compiled_lists.strongest(ENDS, strength, parts, told, weights, events)
     for query, length in enumerate(LENGTHS):
         for place in range(WIDTH):
             own = np.arange(ENDS[query], ENDS[query + 1]) if place < told[query] else np.arange(0)
+            own = own[strength[own] > 0]  # what was disliked is nobody's reason
             order = own[np.argsort(-parts[own, place], kind="stable")][:3].tolist()
             assert events[query, place].tolist() == order + [-1] * (3 - len(order)), length
 
