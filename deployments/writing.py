@@ -117,3 +117,14 @@ async def _until(frames: AsyncIterator[TextPiece | TextDone], end_s: float) -> A
         except StopAsyncIteration:
             return
         yield frame
+
+
+def rests_on(done: TextDone) -> dict[str, Any]:
+    """How a text was made and what it rests on, as every route that writes says it."""
+    return {
+        "source": done.source,
+        "model": done.model,
+        "prompt_version": done.prompt_version,
+        "facts": dict(done.facts),
+        "guard": {"passed": done.source != "template", "rules": list(done.rules)},
+    }

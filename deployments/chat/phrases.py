@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from deployments.chat.titles import words_of
+from deployments.chat.titles import word_sets
 
 MAX_ITEMS = 5
 
@@ -116,11 +116,7 @@ ANY_KIND = re.compile(
 SIMILAR = re.compile(r"\b(?:like|similar)\b|像|类似|差不多|一样", re.IGNORECASE)
 
 
-def _words(*phrases: str) -> frozenset[tuple[str, ...]]:
-    return frozenset(tuple(words_of(phrase)) for phrase in phrases)
-
-
-BY_NAME = _words(
+BY_NAME = word_sets(
     "recommend me", "recommend", "to watch", "to see", "to read", "do you have", "have you got", "looking for",
     "find me", "show me", "is there", "watch", "想看", "想读", "有没有", "推荐", "找一下",
 )  # fmt: skip

@@ -8,21 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from deployments.chat.titles import HAN, MARKS, words_of
+from deployments.chat.titles import HAN, MARKS, word_sets
 
-
-def _words(*phrases: str) -> frozenset[tuple[str, ...]]:
-    return frozenset(tuple(words_of(phrase)) for phrase in phrases)
-
-
-_REFUSALS = _words(
+_REFUSALS = word_sets(
     "no", "not", "without", "except", "hate", "hated", "dislike", "disliked", "never", "don't", "dont", "didn't",
     "doesn't", "won't", "nothing", "avoid", "isn't", "less", "nor", "neither", "can't stand", "cannot stand",
     "couldn't stand", "tired of", "sick of", "bored of", "bored with", "fed up with", "enough of", "skip", "exclude",
     "不要", "不想", "不喜欢", "不看", "不是", "不太", "不爱", "别要", "别给", "别太", "别推荐", "别来", "别再",
     "讨厌", "除了", "没有", "避免", "拒绝", "看腻了", "受不了",
 )  # fmt: skip
-_NO_REFUSALS = _words(
+_NO_REFUSALS = word_sets(
     "don't mind", "do not mind", "not only", "not just", "why not", "no problem", "no matter", "can't get enough of",
     "有没有", "不是不", "不只是", "不介意", "不讨厌",
 )  # fmt: skip
@@ -32,6 +27,8 @@ _BREAKS = MARKS | {"but", "just", "instead", "rather", "prefer", "但", "而", "
 _ALL_BUT = frozenset({"anything", "everything", "all", "any"})
 """Before "but" they refuse what comes behind it."""
 _OR = frozenset({"or", "nor", "and", "和", "或", "跟", "与"})
+_BETWEEN = _OR | {",", "a", "an", "the", "any"}
+"""Between the members of a list."""
 _GLUE_WORDS = """
 a an the any more of too very really want wanted to see watch read hear like liked enjoy enjoyed in mood for much such
 that this these those some kind film films movie movies book books from with feel feeling ever fan
@@ -40,7 +37,7 @@ _GLUE = frozenset(_GLUE_WORDS.split())
 """Between a refusal and what is refused they take up no room."""
 _REACH = 4.0
 """How many other words may stand there; Chinese characters count half."""
-_AFTERWARDS = _words(
+_AFTERWARDS = word_sets(
     "is not my thing", "are not my thing", "isn't my thing", "aren't my thing", "is not for me", "are not for me",
     "isn't for me", "aren't for me", "is not my cup of tea", "isn't my cup of tea", "is out", "are out",
     "不适合我", "不行", "就算了", "不合我口味",
@@ -99,17 +96,13 @@ def _is_refused_after(words: list[str], place: int) -> bool:
 
 def _goes_on(words: list[str], comma: int, is_subject: Callable[[int], int]) -> bool:
     """Whether a comma stands in a list that ends with "or": "not comedy, drama or horror", but "not horror, comedy"."""
-    place, items = comma, 0
-    while place < len(words) and (words[place] == "," or words[place] in _OR):
-        last = words[place] in _OR
-        place += 1
-        while place < len(words) and (words[place] in {"a", "an", "the", "any"} or words[place] in _OR):
+    place, last = comma, False
+    while not last and words[place : place + 1] and words[place] in _BETWEEN:
+        while words[place : place + 1] and words[place] in _BETWEEN:
             last = last or words[place] in _OR
             place += 1
         length = is_subject(place) if place < len(words) else 0
         if not length:
             return False
-        items, place = items + 1, place + length
-        if last:
-            return True
-    return False
+        place += length
+    return last

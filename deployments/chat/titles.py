@@ -39,6 +39,11 @@ def words_of(text: str) -> list[str]:
     return _lowered(_spelled(text))
 
 
+def word_sets(*phrases: str) -> frozenset[tuple[str, ...]]:
+    """The words of each of several phrases."""
+    return frozenset(tuple(words_of(phrase)) for phrase in phrases)
+
+
 def _lowered(words: list[str]) -> list[str]:
     return [word.lower().replace("’", "'") for word in words]
 

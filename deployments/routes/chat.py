@@ -26,6 +26,7 @@ from deployments.context import liked_items
 from deployments.problems import describe_error, request_id_of
 from deployments.services import Services, services_of
 from deployments.streaming import event, peeked, sse_response
+from deployments.writing import rests_on
 from deployments.writing_schemas import ChatMessage, ChatRequest, ChatResponse, ModelList, ModelOut
 from generation.phrasing_zh import is_chinese
 from generation.prompts import CHINESE_TOKENS
@@ -103,7 +104,7 @@ async def chat(body: ChatRequest, request: Request, services: ServicesDep) -> Re
         choices.append({"index": index, "message": message, "finish_reason": done.finish_reason, "logprobs": None})
         totals["prompt_tokens"] += done.prompt_tokens
         totals["completion_tokens"] += done.completion_tokens
-        extra |= {"source": done.source, "texts": [*extra.get("texts", ()), _told(done)]}
+        extra |= {"source": done.source, "texts": [*extra.get("texts", ()), rests_on(done)]}
     answer = {**head, "object": "chat.completion", "choices": choices, "usage": _usage(totals), "tailorbird": extra}
     return _json(answer)
 
@@ -193,7 +194,7 @@ async def _chunks(
                 yield chunk({"content": frame.text})
             elif isinstance(frame, TextDone):
                 yield chunk(
-                    {}, frame.finish_reason, tailorbird={**extra, "source": frame.source, "texts": [_told(frame)]}
+                    {}, frame.finish_reason, tailorbird={**extra, "source": frame.source, "texts": [rests_on(frame)]}
                 )
                 if with_usage:
                     totals = {"prompt_tokens": frame.prompt_tokens, "completion_tokens": frame.completion_tokens}
@@ -211,16 +212,6 @@ def _extra(ranked: RankedList) -> dict[str, Any]:
         "items": as_json(ranked),
         "item_ids": [entry.item_id for entry in ranked.items],
         "model_version": ranked.model_version,
-    }
-
-
-def _told(done: TextDone) -> dict[str, Any]:
-    return {
-        "source": done.source,
-        "model": done.model,
-        "prompt_version": done.prompt_version,
-        "facts": dict(done.facts),
-        "guard": {"passed": done.source != "template", "rules": list(done.rules)},
     }
 
 

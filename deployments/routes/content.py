@@ -17,6 +17,7 @@ from deployments.context import write_task
 from deployments.problems import describe_error, problem, request_id_of
 from deployments.services import Services, services_of
 from deployments.streaming import event, peeked, sse_response
+from deployments.writing import rests_on
 from deployments.writing_schemas import ContentRequest, ContentResponse
 
 router = APIRouter(tags=["content"])
@@ -71,13 +72,9 @@ async def _events(
 def _answer(done: TextDone, head: dict[str, Any], version: str) -> dict[str, Any]:
     return head | {
         "text": done.text,
-        "source": done.source,
-        "model": done.model,
+        **rests_on(done),
         "model_version": version,
-        "prompt_version": done.prompt_version,
         "parts": _parts(head["kind"], done.text),
-        "facts": dict(done.facts),
-        "guard": {"passed": done.source != "template", "rules": list(done.rules)},
         "finish_reason": done.finish_reason,
         "usage": {
             "prompt_tokens": done.prompt_tokens,
